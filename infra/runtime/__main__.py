@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.runtime", description="The pinned binaries of this platform.")
+    parser = argparse.ArgumentParser(prog="python -m infra.runtime", description="The pinned binaries.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bring = commands.add_parser("ensure", help="fetch what is missing (default: triton envoy consul nats)")
     bring.add_argument("names", nargs="*", metavar="NAME")

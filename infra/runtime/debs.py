@@ -38,7 +38,11 @@ class PrivateApt:
         """Runs apt-get in the private folder; a failure becomes one message with apt's last words."""
         done = subprocess.run(
             ["apt-get", *self._options(), "-qq", *arguments],
-            cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode != 0:
             raise RuntimeSetupError(
@@ -71,13 +75,15 @@ def debian_mirror(item: str) -> str:
     """The main Debian mirror in the machine's own apt sources."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(SITE)"],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     uri = choose_mirror(listed)
     if uri is None:
         raise RuntimeSetupError(
-            f"{item}: this machine's apt sources name no Debian mirror, and this item is a Debian package. Run"
-            f" `apt-get update` on a Debian system once, or point {preflight.override_variable(item)} at a program of your own."
+            f"{item}: this machine's apt sources name no Debian mirror, and this item is a Debian package."
+            f" Run on Debian 12, or point {preflight.override_variable(item)} at a program of your own."
         )
     return uri
 

@@ -21,7 +21,7 @@ def ensure(names: Iterable[str] = (), layout: Layout | None = None) -> dict[str,
     Raises `RuntimeSetupError` with one message for all items that could not be had; the others are in place then.
     """
     where = layout or Layout.current()
-    steps = plan.steps(manifest.load(), names, where)
+    steps = plan.steps(manifest.load(), names)
     missing = [step for step in steps if step.key and not where.item(step.key).is_dir()]
     failures = _fetch_all(missing, where) if missing else {}
     for step in steps:

@@ -1,4 +1,4 @@
-"""Where things lie: the per-user cache that all checkouts share, and `.runtime/` of this checkout with links into it."""
+"""Where things lie: the per-user cache all checkouts share, and this checkout's `.runtime/` with links into it."""
 
 from __future__ import annotations
 

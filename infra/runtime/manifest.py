@@ -58,21 +58,17 @@ def _covered(member: str, patterns: Iterable[str]) -> bool:
 
 def _problem(item: Item) -> str:
     """The first contradiction in an item, or nothing."""
-    if item.kind not in KINDS:
-        return f"kind must be one of {KINDS}, not {item.kind!r}"
-    if not (item.executables or item.libraries):
-        return "names neither executables nor libraries"
-    if item.sha256 and not _SHA256.fullmatch(item.sha256):
-        return "sha256 is not 64 lower-case hexadecimal digits"
-    if bool(item.file) != bool(item.sha256):
-        return "file and sha256 belong together"
-    if item.kind == "pypi" and not (item.sha256 and item.unpack):
-        return "a wheel needs file, sha256 and unpack"
-    if item.kind == "debian" and not item.suite:
-        return "a Debian package needs its suite"
-    if unsafe := [p for p in _paths(item) if _escapes(p)]:
-        return f"path {unsafe[0]!r} leaves the item's folder"
-    return ""
+    unsafe = [p for p in _paths(item) if _escapes(p)]
+    contradictions = {
+        f"kind must be one of {KINDS}, not {item.kind!r}": item.kind not in KINDS,
+        "names neither executables nor libraries": not (item.executables or item.libraries),
+        "sha256 is not 64 lower-case hexadecimal digits": bool(item.sha256) and not _SHA256.fullmatch(item.sha256),
+        "file and sha256 belong together": bool(item.file) != bool(item.sha256),
+        "a wheel needs file, sha256 and unpack": item.kind == "pypi" and not (item.sha256 and item.unpack),
+        "a Debian package needs its suite": item.kind == "debian" and not item.suite,
+        f"path {unsafe[:1]} leaves the item's folder": bool(unsafe),
+    }
+    return next((problem for problem, holds in contradictions.items() if holds), "")
 
 
 def _paths(item: Item) -> list[str]:
@@ -97,7 +93,8 @@ def parse(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
 
 def _item(name: str, table: Mapping[str, Any]) -> Item:
     try:
-        return Item(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        return Item(name=name, **values)
     except TypeError as error:
         raise ManifestError(f"manifest item {name!r}: {error}") from None
 

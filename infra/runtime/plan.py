@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from infra.runtime import debs, preflight, tritonpython, wheels
 from infra.runtime.errors import RuntimeSetupError
-from infra.runtime.layout import Layout
 from infra.runtime.manifest import Item
 from infra.runtime.store import make_executable
 
@@ -21,8 +21,8 @@ Report = Callable[[str], None]
 class Step:
     """One folder of the cache to have, and the links that lead from the checkout into it.
 
-    `links` maps a path below `.runtime/` to a path below the item's folder, or to an absolute one (programs of the system).
-    `key` is empty when nothing has to be in the cache.
+    `links` maps a path below `.runtime/` to a path below the item's folder, or to an absolute one (programs
+    of the system). `key` is empty when nothing has to be in the cache.
     """
 
     name: str
@@ -42,13 +42,14 @@ def choose(items: Mapping[str, Item], names: Iterable[str]) -> list[Item]:
     return list({n: items[n] for n in (owner.get(n, n) for n in wanted)}.values())
 
 
-def steps(items: Mapping[str, Item], names: Iterable[str], layout: Layout) -> list[Step]:
+def steps(items: Mapping[str, Item], names: Iterable[str]) -> list[Step]:
     """What has to be there for the asked-for names; Triton brings its Python environment along."""
     planned: list[Step] = []
     for item in choose(items, names):
-        planned.append(own_program(item) or system_program(item) or fetched(item))
+        planned.append(own_program(item) or system_program(item) or found_library(item) or fetched(item))
         if item.name == "triton":
-            planned += [triton_python(), libpython(items["libpython"])]
+            library = items["libpython"]
+            planned += [triton_python(), found_library(library) or fetched(library)]
     return planned
 
 
@@ -73,18 +74,19 @@ def system_program(item: Item) -> Step | None:
 
 def _here(item: Item, programs: Mapping[str, str]) -> Step:
     links = {f"bin/{name}": str(Path(path).absolute()) for name, path in programs.items()}
-    return Step(item.name, f"{item.name} (found here)", "", links, lambda folder, report: None)
+    return Step(item.name, f"{item.name} (found here)", "", links, _nothing)
 
 
 def fetched(item: Item) -> Step:
     """The pinned item out of the cache."""
     links = {item.name: ".", **{f"bin/{n}": p for n, p in item.executables.items()}}
     links |= {f"lib/{n}": p for n, p in item.libraries.items()}
-    return Step(item.name, f"{item.name} {item.version}", item.key, links, lambda folder, report: _fetch(item, folder, report))
+    return Step(item.name, f"{item.name} {item.version}", item.key, links, functools.partial(_fetch, item))
 
 
 def triton_python() -> Step:
     """The environment of Triton's Python backend."""
+
     def build(folder: Path, report: Report) -> None:
         report("installing")
         preflight.check_python()
@@ -93,12 +95,16 @@ def triton_python() -> Step:
     return Step(tritonpython.NAME, "triton-python", tritonpython.current_key(), {tritonpython.NAME: "."}, build)
 
 
-def libpython(item: Item) -> Step:
-    """The shared library of the running Python: this interpreter's own when it has one."""
-    if found := tritonpython.find_libpython():
-        links = {f"lib/{tritonpython.LIBPYTHON}": str(found)}
-        return Step(item.name, "libpython (found here)", "", links, lambda folder, report: None)
-    return fetched(item)
+def found_library(item: Item) -> Step | None:
+    """The shared library of the running Python, where this interpreter brought its own."""
+    if tritonpython.LIBPYTHON not in item.libraries or not (found := tritonpython.find_libpython()):
+        return None
+    links = {f"lib/{tritonpython.LIBPYTHON}": str(found)}
+    return Step(item.name, f"{item.name} (found here)", "", links, _nothing)
+
+
+def _nothing(folder: Path, report: Report) -> None:
+    """The build of a step that needs none."""
 
 
 def _fetch(item: Item, folder: Path, report: Report) -> None:
@@ -125,6 +131,6 @@ def _finish(item: Item, folder: Path) -> None:
         (folder / link).symlink_to(target)
     for path in (*item.executables.values(), *item.libraries.values(), *item.links, *item.modes):
         if not (folder / path).exists():
-            raise RuntimeSetupError(f"{item.name}: {path} is not in the archive; infra/runtime/manifest.toml is out of date.")
+            raise RuntimeSetupError(f"{item.name}: {path} is not in the archive; manifest.toml is out of date.")
     for path in (*item.executables.values(), *item.modes):
         make_executable(folder / path)

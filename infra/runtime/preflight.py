@@ -29,8 +29,8 @@ def check_architecture(item: str, machine: str | None = None, system: str | None
     found, kernel = machine or platform.machine(), system or platform.system()
     if kernel != "Linux" or found not in ("x86_64", "AMD64"):
         raise RuntimeSetupError(
-            f"{item}: the pinned binary is for Linux on x86_64, this is {kernel} on {found}. Use an x86_64 Linux machine, or"
-            f" point {override_variable(item)} at a program of your own."
+            f"{item}: the pinned binary is for Linux on x86_64, this is {kernel} on {found}. Use an x86_64 Linux"
+            f" machine, or point {override_variable(item)} at a program of your own."
         )
 
 
@@ -44,8 +44,8 @@ def check_debian_tools(item: str) -> None:
     for tool, package in (("apt-get", "apt"), ("dpkg-deb", "dpkg")):
         if shutil.which(tool) is None:
             raise RuntimeSetupError(
-                f"{item}: {tool} is not here (Debian package {package}), and this item comes from Debian. Run on Debian 12,"
-                f" or point {override_variable(item)} at a program of your own."
+                f"{item}: {tool} is not here (Debian package {package}), and this item comes from Debian. Run on"
+                f" Debian 12, or point {override_variable(item)} at a program of your own."
             )
     if not KEYRING.exists():
         raise RuntimeSetupError(

@@ -70,14 +70,14 @@ def check_digest(archive: Path, sha256: str) -> None:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != sha256:
         raise RuntimeSetupError(
-            f"{archive.name}: sha256 is {found}, pinned is {sha256}. The download was altered or the index serves another"
-            " build; nothing was installed. Try again, and if it stays so check which index pip or apt uses."
+            f"{archive.name}: sha256 is {found}, pinned is {sha256}. The download was altered or the index serves"
+            " another build; nothing was installed. Try again, and if it stays so check which index pip or apt uses."
         )
 
 
 def point(link: Path, target: Path) -> None:
     """Makes `link` a symbolic link to `target`, replacing what was there in one step."""
-    if link.is_symlink() and Path(os.readlink(link)) == target:
+    if link.is_symlink() and link.readlink() == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(f".{link.name}.{os.getpid()}")

