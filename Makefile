@@ -1,0 +1,94 @@
+# The one door: every task has its line here. `make` alone prints them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+export PYTHON
+VENV := .venv
+PY := $(VENV)/bin/python
+BMASE := $(VENV)/bin/bmase
+PYTEST := $(PY) -m pytest
+ARGS ?=
+
+# What an installation depends on; when one of these changes, the next make installs again (seconds).
+INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh
+LOCAL := $(VENV)/.local
+DEV := $(VENV)/.dev
+EXAMPLE := $(VENV)/.example
+# Programs that only tests, lint and benches need, beside those of the suite.
+TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx
+
+.PHONY: help
+help: # Print this list
+	@echo "usage: make TASK"
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+$(LOCAL) $(DEV) $(EXAMPLE): $(VENV)/.%: $(INPUTS)
+	@infra/setup/preflight.sh
+	@infra/setup/venv.sh $*
+	@touch $@
+
+$(VENV)/.runtime: $(DEV) infra/runtime/manifest.toml
+	@$(PY) -m infra.runtime ensure $(TEST_PROGRAMS)
+	@touch $@
+
+##@ Running
+
+.PHONY: up down status demo
+up: $(LOCAL) ## Start the suite (data in .bmase/), from nothing if need be
+	@$(BMASE) up $(ARGS)
+
+down: ## Stop the suite; data stay
+	@if [ -x $(BMASE) ]; then $(BMASE) down $(ARGS); else echo "nothing is installed, so nothing runs"; fi
+
+status: $(LOCAL) ## Show what runs, where it listens and how it is
+	@$(BMASE) status $(ARGS)
+
+demo: $(EXAMPLE) ## Train two models, release the second under live traffic, roll back; DEMO_KEEP=1 leaves it running
+	@$(PY) -m examples.digits.demo $(ARGS)
+
+##@ Checking
+
+.PHONY: setup test test-unit test-integration test-e2e lint fmt bench
+setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
+
+test: test-unit test-integration test-e2e ## Run all tests, on the real binaries
+
+test-unit: $(DEV) ## Tests without sockets
+	@$(PYTEST) tests/unit $(ARGS)
+
+test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
+	@$(PYTEST) tests/integration $(ARGS)
+
+test-e2e: $(DEV) $(VENV)/.runtime ## Tests of the whole suite, with real faults
+	@$(PYTEST) tests/e2e $(ARGS)
+
+bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry
+	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v __init__ | sed 's/\.py//' | xargs)"; exit 2; }
+	@$(PY) -m bench.$(BENCH) $(ARGS)
+
+lint: $(DEV) ## Style, types, contract, import rules
+	@$(PY) -m infra.runtime ensure buf
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy services sdk infra
+	$(PY) -m infra.protos check
+	$(PY) -m infra.protos lint
+
+fmt: $(DEV) ## Bring the code into shape
+	$(PY) -m ruff check --fix-only --quiet .
+	$(PY) -m ruff format .
+
+##@ Making
+
+.PHONY: proto docs clean
+proto: $(DEV) ## Make the stubs anew from protos/
+	$(PY) -m infra.protos generate
+
+docs: $(DEV) ## Make the API reference from protos/
+	$(PY) -m docs.reference
+
+clean: down ## Stop the suite and remove everything that was made here, its data too (not the per-user cache)
+	rm -rf $(VENV) .runtime .bmase .cache build dist bench/results .pytest_cache .mypy_cache .ruff_cache *.egg-info sdk/*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
