@@ -1,0 +1,163 @@
+"""A Triton backend in Python that serves `backend: "onnxruntime"` repositories unchanged.
+
+Triton's Python backend runs one process an instance and hands `execute` the requests its dynamic batcher put together.
+They become one session run where their shapes allow it; a request that is wrong gets an error of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ort_batch
+import ort_graph
+import triton_python_backend_utils as pb_utils
+from ort_bfloat import from_bits, to_bits
+
+Decode = Callable[[Any], np.ndarray]
+
+
+class TritonPythonModel:
+    """One instance of one model version; the names of class and methods are Triton's."""
+
+    @staticmethod
+    def auto_complete_config(config: Any) -> Any:
+        """Fills in what a configuration leaves out, from the graph; a whole configuration costs no session here."""
+        said = config.as_dict()
+        if said["input"] and said["output"]:
+            return config
+        session = _open(Path(pb_utils.get_model_dir()) / _file_name(said), said)
+        graph = _checked(lambda: ort_graph.Graph.of(session))
+        size = ort_graph.chosen_batch_size(graph, said)
+        if size > said["max_batch_size"]:
+            config.set_max_batch_size(size)
+            if "sequence_batching" not in said:
+                config.set_dynamic_batching()
+        for port in graph.inputs if not said["input"] else ():
+            config.add_input(port.config(size > 0))
+        for port in graph.outputs if not said["output"] else ():
+            config.add_output(port.config(size > 0))
+        return config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Opens the session and prepares everything a request needs."""
+        config = json.loads(args["model_config"])
+        path = Path(args["model_repository"]) / args["model_version"] / _file_name(config)
+        session = _open(path, config, args["model_instance_kind"], args["model_instance_device_id"])
+        _checked(lambda: ort_graph.check(ort_graph.Graph.of(session), config))
+        from ort_session import runner  # noqa: PLC0415 - onnxruntime takes half a second: not in auto_complete_config
+
+        self._session_run = runner(session)
+        self._batches = config["max_batch_size"] > 0
+        self._outputs = [entry["name"] for entry in config["output"]]
+        self._decode = {e["name"]: _decoder(e["data_type"]) for e in config["input"]}
+        self._encode = {e["name"]: _encoder(e["name"], e["data_type"]) for e in config["output"]}
+        gc.collect()
+        gc.freeze()  # what is loaded stays: collections look only at what requests make
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response a request, in order."""
+        if len(requests) == 1:
+            return [self._single(requests[0])]
+        outcomes: dict[int, Any] = {}
+        feeds: dict[int, ort_batch.Feed] = {}
+        for position, request in enumerate(requests):
+            try:
+                feeds[position] = self._feed(request)
+            except ValueError as error:
+                outcomes[position] = error
+        names = self._wanted(requests)
+        groups = ort_batch.group(feeds) if self._batches else [[position] for position in feeds]
+        for positions in groups:
+            done = ort_batch.run_group(lambda feed: self._session_run(names, feed), [feeds[p] for p in positions])
+            outcomes.update(zip(positions, done, strict=True))
+        return [self._response(names, outcomes[position]) for position in range(len(requests))]
+
+    def _single(self, request: Any) -> Any:
+        names = self._wanted((request,))
+        try:
+            return self._response(names, self._session_run(names, self._feed(request)))
+        except Exception as error:  # noqa: BLE001 - becomes this request's error
+            return _failure(error)
+
+    def _feed(self, request: Any) -> dict[str, np.ndarray]:
+        decode = self._decode
+        feed = {}
+        for tensor in request.inputs():
+            name = tensor.name()
+            feed[name] = decode[name](tensor)
+        return feed
+
+    def _wanted(self, requests: Sequence[Any]) -> list[str]:
+        """The outputs any of the requests asked for; Triton itself drops what a single request did not ask for."""
+        if len(self._outputs) == 1:
+            return self._outputs
+        asked = {name for request in requests for name in request.requested_output_names()}
+        return [name for name in self._outputs if name in asked]
+
+    def _response(self, names: Sequence[str], outcome: Any) -> Any:
+        if isinstance(outcome, Exception):
+            return _failure(outcome)
+        encode = self._encode
+        return pb_utils.InferenceResponse([encode[name](array) for name, array in zip(names, outcome, strict=True)])
+
+
+def _file_name(config: dict[str, Any]) -> str:
+    return config.get("default_model_filename") or "model.onnx"
+
+
+def _open(path: Path, config: dict[str, Any], kind: str = "CPU", device: str = "0") -> Any:
+    from ort_session import open_session  # noqa: PLC0415 - see initialize
+
+    if not path.exists():
+        raise pb_utils.TritonModelException(f"there is no {path.name} in the version's folder {path.parent}")
+    try:
+        return open_session(path, config, kind, device)
+    except Exception as error:
+        raise pb_utils.TritonModelException(f"ONNX Runtime does not load {path.name}: {error}") from error
+
+
+def _checked(step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except ort_graph.GraphError as error:
+        raise pb_utils.TritonModelException(str(error)) from error
+
+
+def _decoder(data_type: str) -> Decode:
+    """From Triton's tensor to the array a session takes; no copies but for strings."""
+    if data_type == "TYPE_BF16":
+        return to_bits
+    if data_type == "TYPE_STRING":
+        return _decode_strings
+    return lambda tensor: tensor.as_numpy()
+
+
+def _decode_strings(tensor: Any) -> np.ndarray:
+    """BYTES elements as text, which is what ONNX strings are; raises ValueError naming the element that is not UTF-8."""
+    raw = tensor.as_numpy()
+    text = np.empty(raw.shape, dtype=np.object_)
+    flat = text.reshape(-1)
+    for index, element in enumerate(raw.reshape(-1)):
+        try:
+            flat[index] = element.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"input {tensor.name()!r}: element {index} is not valid UTF-8 ({error.reason})") from None
+    return text
+
+
+def _encoder(name: str, data_type: str) -> Callable[[np.ndarray], Any]:
+    if data_type == "TYPE_BF16":
+        return lambda array: from_bits(pb_utils.Tensor.from_dlpack, name, array)
+    return lambda array: pb_utils.Tensor(name, array)
+
+
+def _failure(error: Exception) -> Any:
+    """The error of one request; what the request's own content caused is told apart from what broke here."""
+    blamed = isinstance(error, ValueError) or type(error).__name__ in ("InvalidArgument", "NotFound")
+    code = pb_utils.TritonError.INVALID_ARG if blamed else pb_utils.TritonError.INTERNAL
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"onnxruntime: {error}", code))
