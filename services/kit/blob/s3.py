@@ -106,7 +106,7 @@ class S3Store:
         async def create() -> bool:
             try:
                 await obstore.put_async(self._bucket, key, body, mode="create", use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
+            except (AlreadyExistsError, PreconditionError, FileExistsError):
                 return False
             return True
 
@@ -136,7 +136,7 @@ class S3Store:
     async def _call(self, request: Awaitable[Result], missing: str = "") -> Result:
         try:
             return await request
-        except NotFoundError as error:
+        except (NotFoundError, FileNotFoundError) as error:  # obstore raises either
             if missing and "NoSuchBucket" not in str(error):
                 raise not_found(missing) from error
             raise self._error(error) from error
