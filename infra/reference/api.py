@@ -1,11 +1,7 @@
-"""Writes the API reference, docs/reference/api.md, from the comments in the protos.
-
-    python -m infra.reference generate | check
-"""
+"""The API reference, from the comments in the protos."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +16,8 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-from infra.protos import ROOT, image
+from infra.protos import image
 
-TARGET = ROOT / "docs" / "reference" / "api.md"
 HEAD = """# API reference
 
 Generated from `protos/` by `make docs`; do not edit. Every service is reachable at the gateway's address by gRPC and, where a
@@ -129,25 +124,8 @@ def _short(type_name: str) -> str:
     return ".".join(parts[3:]) if parts[0] == "bmase" else ".".join(parts)
 
 
-def current() -> str:
+def page() -> str:
     """The page that the present protos give."""
     with tempfile.TemporaryDirectory() as scratch:
         data = image(Path(scratch) / "image.binpb").read_bytes()
     return reference(FileDescriptorSet.FromString(data))
-
-
-def main() -> None:
-    """Entry point: one verb."""
-    match sys.argv[1:]:
-        case ["generate"]:
-            TARGET.parent.mkdir(parents=True, exist_ok=True)
-            TARGET.write_text(current())
-        case ["check"]:
-            if not TARGET.exists() or TARGET.read_text() != current():
-                raise SystemExit("docs/reference/api.md is not current, run `make docs`")
-        case _:
-            raise SystemExit("usage: python -m infra.reference generate | check")
-
-
-if __name__ == "__main__":
-    main()
