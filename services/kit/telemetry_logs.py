@@ -55,7 +55,13 @@ def configure_logs(level: str, form: Literal["json", "console"], **fixed: str) -
 def _formatter(form: str, shared: list[Processor]) -> logging.Formatter:
     console = form == "console"
     ending: list[Processor] = (
-        [redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            redact,
+            # The richer tracebacks print local variables, secrets among them.
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if console
         else [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(default=str)]
     )
