@@ -51,6 +51,11 @@ class TlsSettings(BaseModel):
         """Whether this process serves with TLS."""
         return self.cert is not None
 
+    @property
+    def secure_calls(self) -> bool:
+        """Whether calls to other services use TLS."""
+        return self.enabled or self.ca is not None
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.cert is None) != (self.key is None):
