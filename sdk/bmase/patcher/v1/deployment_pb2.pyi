@@ -96,7 +96,7 @@ class Placement(_message.Message):
     def __init__(self, node: _Optional[str] = ..., state: _Optional[_Union[Placement.State, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("name", "pool", "grpc_address", "http_address", "metrics_address", "cordoned", "alive", "memory_capacity_bytes", "memory_reserved_bytes", "models", "backends", "placements")
+    __slots__ = ("name", "pool", "grpc_address", "http_address", "metrics_address", "cordoned", "alive", "memory_capacity_bytes", "memory_reserved_bytes", "models", "backends", "placements", "usable", "message")
     NAME_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     GRPC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +109,8 @@ class Node(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
     PLACEMENTS_FIELD_NUMBER: _ClassVar[int]
+    USABLE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     pool: str
     grpc_address: str
@@ -121,7 +123,9 @@ class Node(_message.Message):
     models: int
     backends: _containers.RepeatedScalarFieldContainer[str]
     placements: _containers.RepeatedCompositeFieldContainer[NodeModel]
-    def __init__(self, name: _Optional[str] = ..., pool: _Optional[str] = ..., grpc_address: _Optional[str] = ..., http_address: _Optional[str] = ..., metrics_address: _Optional[str] = ..., cordoned: _Optional[bool] = ..., alive: _Optional[bool] = ..., memory_capacity_bytes: _Optional[int] = ..., memory_reserved_bytes: _Optional[int] = ..., models: _Optional[int] = ..., backends: _Optional[_Iterable[str]] = ..., placements: _Optional[_Iterable[_Union[NodeModel, _Mapping]]] = ...) -> None: ...
+    usable: bool
+    message: str
+    def __init__(self, name: _Optional[str] = ..., pool: _Optional[str] = ..., grpc_address: _Optional[str] = ..., http_address: _Optional[str] = ..., metrics_address: _Optional[str] = ..., cordoned: _Optional[bool] = ..., alive: _Optional[bool] = ..., memory_capacity_bytes: _Optional[int] = ..., memory_reserved_bytes: _Optional[int] = ..., models: _Optional[int] = ..., backends: _Optional[_Iterable[str]] = ..., placements: _Optional[_Iterable[_Union[NodeModel, _Mapping]]] = ..., usable: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
 
 class NodeModel(_message.Message):
     __slots__ = ("model", "version", "state", "message")
