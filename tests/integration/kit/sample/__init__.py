@@ -1,0 +1,1 @@
+"""A service's package with migrations, for the tests of the database."""
