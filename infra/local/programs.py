@@ -1,0 +1,166 @@
+"""What the suite consists of: a pure list of programs, made from the place, the ports and the nodes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from infra.local.place import MARKER, Identity, Place
+from infra.local.ports import HOST
+from infra.runtime import binary
+
+SERVICE_STOP_SECONDS = 15
+DRAIN_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process under supervisord.
+
+    `stage` orders stopping: a higher one stops earlier, one stage at a time. Starting has no order; programs wait for
+    each other by themselves.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    stage: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_seconds: int = SERVICE_STOP_SECONDS
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything that the programs are made from."""
+
+    place: Place
+    identity: Identity
+    ports: Mapping[str, int]
+
+    def address(self, name: str) -> str:
+        return f"{HOST}:{self.ports[name]}"
+
+    @property
+    def consul_url(self) -> str:
+        return f"http://{self.address('consul')}"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return self.identity.nodes
+
+
+def programs(suite: Suite) -> list[Program]:
+    """All programs, in the order in which status shows them."""
+    listed = [_consul(suite), _registry(suite), _patcher(suite), _control(suite), _envoy(suite)]
+    for node in suite.nodes:
+        listed += [_triton(suite, node), _agent(suite, node)]
+    return listed
+
+
+def common_environment(suite: Suite) -> dict[str, str]:
+    """What every process of the suite gets; the mark by which it is recognised is part of it."""
+    environment = {MARKER: suite.identity.id, "BMASE_CONSUL_URL": suite.consul_url, "PYTHONUNBUFFERED": "1"}
+    if suite.place.settings.exists():
+        environment["BMASE_CONFIG"] = str(suite.place.settings)
+    return environment
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def _service(suite: Suite, program: str, port: str, **own: object) -> dict[str, str]:
+    """The settings that every service takes, under its own prefix, and its own ones."""
+    prefix = f"BMASE_{program.upper()}_"
+    settings: dict[str, object] = {
+        "listen": suite.address(port),
+        "metrics_listen": suite.address(f"{port}_metrics"),
+        "data_dir": suite.place.data(program),
+        "instance": program,
+        "drain_seconds": DRAIN_SECONDS,
+        **own,
+    }
+    return {prefix + name.upper(): str(value) for name, value in settings.items()}
+
+
+def consul_configuration(suite: Suite) -> str:
+    """A single server that only this machine can reach, quick to elect itself, without the parts nobody uses here."""
+    ports = {
+        "http": suite.ports["consul"],
+        "server": suite.ports["consul_server"],
+        "serf_lan": suite.ports["consul_serf"],
+    }
+    return json.dumps(
+        {
+            "server": True,
+            "bootstrap_expect": 1,
+            "node_name": "local",
+            "datacenter": "local",
+            "data_dir": str(suite.place.data("consul")),
+            "bind_addr": HOST,
+            "client_addr": HOST,
+            "ports": {**ports, "serf_wan": -1, "dns": -1, "grpc": -1},
+            "performance": {"raft_multiplier": 1},
+            # Every watch is one open request, and all of them come from this address.
+            "limits": {"http_max_conns_per_client": 4096},
+            "disable_update_check": True,
+            "leave_on_terminate": False,
+        },
+        indent=2,
+    )
+
+
+def _consul(suite: Suite) -> Program:
+    configuration = suite.place.run / "consul.json"
+    return Program("consul", (str(binary("consul")), "agent", f"-config-file={configuration}"), stage=1)
+
+
+def _registry(suite: Suite) -> Program:
+    return Program("registry", _python("services.registry"), 3, _service(suite, "registry", "registry"))
+
+
+def _patcher(suite: Suite) -> Program:
+    return Program("patcher", _python("services.patcher"), 3, _service(suite, "patcher", "patcher"))
+
+
+def _control(suite: Suite) -> Program:
+    return Program("gateway", _python("services.gateway"), 4, _gateway_settings(suite))
+
+
+def _envoy(suite: Suite) -> Program:
+    return Program("envoy", _python("services.gateway.envoy.launch"), 4, _gateway_settings(suite))
+
+
+def _gateway_settings(suite: Suite) -> dict[str, str]:
+    """The control and the launcher of Envoy read the same settings: one writes Envoy's files, the other runs them."""
+    settings = _service(suite, "gateway", "control")
+    settings["BMASE_GATEWAY_ENVOY_LISTEN"] = suite.address("gateway")
+    settings["BMASE_GATEWAY_ENVOY_ADMIN"] = suite.address("envoy_admin")
+    return settings
+
+
+def _triton(suite: Suite, node: str) -> Program:
+    command = _python(
+        "infra.triton.launch",
+        f"--repository={suite.place.data('nodes') / node / 'repository'}",
+        f"--http-port={suite.ports[f'{node}_http']}",
+        f"--grpc-port={suite.ports[f'{node}_grpc']}",
+        f"--metrics-port={suite.ports[f'{node}_metrics']}",
+    )
+    return Program(f"triton-{node}", command, 2)
+
+
+def _agent(suite: Suite, node: str) -> Program:
+    settings = {
+        "listen": suite.address(f"{node}_agent"),
+        "metrics_listen": suite.address(f"{node}_agent_metrics"),
+        "data_dir": suite.place.data("nodes") / node,
+        "instance": f"agent-{node}",
+        "node": node,
+        "triton_grpc": suite.address(f"{node}_grpc"),
+        "triton_http": suite.address(f"{node}_http"),
+        "triton_metrics": suite.address(f"{node}_metrics"),
+    }
+    environment = {f"BMASE_AGENT_{name.upper()}": str(value) for name, value in settings.items()}
+    return Program(f"agent-{node}", _python("services.patcher.agent"), 3, environment)
