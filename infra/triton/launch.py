@@ -49,6 +49,7 @@ def prepare(options: argparse.Namespace) -> tuple[Path, list[str], dict[str, str
         models=_models(options.models_file, repository),
         log_verbose=options.log_verbose,
         http=not options.no_http,
+        auto_complete=not options.no_auto_complete,
     )
     prefix = f"{command.SHM_PREFIX}{os.getpid()}_"  # exec keeps the pid
     if own := os.environ.get("BMASE_TRITONSERVER"):
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log-verbose", type=int, default=0)
     parser.add_argument("--backends", type=Path, help="folder of backends beside Triton's own (default: this project's)")
     parser.add_argument("--no-http", action="store_true")
+    parser.add_argument("--no-auto-complete", action="store_true", help="four times faster loads; needs whole configurations")
     return parser
 
 

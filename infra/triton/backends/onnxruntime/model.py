@@ -37,10 +37,10 @@ class TritonPythonModel:
             config.set_max_batch_size(size)
             if "sequence_batching" not in said:
                 config.set_dynamic_batching()
-        for port in graph.inputs if not said["input"] else ():
-            config.add_input(port.config(size > 0))
-        for port in graph.outputs if not said["output"] else ():
-            config.add_output(port.config(size > 0))
+        # Into the dictionary itself: `add_input` and `add_output` know no `reshape`.
+        for kind, ports in (("input", graph.inputs), ("output", graph.outputs)):
+            if not said[kind]:
+                said[kind].extend(port.config(size > 0) for port in ports)
         return config
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -48,14 +48,16 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         path = Path(args["model_repository"]) / args["model_version"] / _file_name(config)
         session = _open(path, config, args["model_instance_kind"], args["model_instance_device_id"])
-        _checked(lambda: ort_graph.check(ort_graph.Graph.of(session), config))
+        graph = _checked(lambda: ort_graph.Graph.of(session))
+        _checked(lambda: ort_graph.check(graph, config))
         from ort_session import runner  # noqa: PLC0415 - onnxruntime takes half a second: not in auto_complete_config
 
         self._session_run = runner(session)
         self._batches = config["max_batch_size"] > 0
         self._outputs = [entry["name"] for entry in config["output"]]
-        self._decode = {e["name"]: _decoder(e["data_type"]) for e in config["input"]}
-        self._encode = {e["name"]: _encoder(e["name"], e["data_type"]) for e in config["output"]}
+        scalars = {port.name for port in graph.ports if port.is_scalar} if not self._batches else set()
+        self._decode = {e["name"]: _decoder(e, e["name"] in scalars) for e in config["input"]}
+        self._encode = {e["name"]: _encoder(e, self._batches, e["name"] in scalars) for e in config["output"]}
         gc.collect()
         gc.freeze()  # what is loaded stays: collections look only at what requests make
 
@@ -128,13 +130,10 @@ def _checked(step: Callable[[], Any]) -> Any:
         raise pb_utils.TritonModelException(str(error)) from error
 
 
-def _decoder(data_type: str) -> Decode:
+def _decoder(entry: dict[str, Any], scalar: bool) -> Decode:
     """From Triton's tensor to the array a session takes; no copies but for strings."""
-    if data_type == "TYPE_BF16":
-        return to_bits
-    if data_type == "TYPE_STRING":
-        return _decode_strings
-    return lambda tensor: tensor.as_numpy()
+    decode = {"TYPE_BF16": to_bits, "TYPE_STRING": _decode_strings}.get(entry["data_type"], pb_utils.Tensor.as_numpy)
+    return (lambda tensor: decode(tensor).reshape(())) if scalar else decode
 
 
 def _decode_strings(tensor: Any) -> np.ndarray:
@@ -150,8 +149,14 @@ def _decode_strings(tensor: Any) -> np.ndarray:
     return text
 
 
-def _encoder(name: str, data_type: str) -> Callable[[np.ndarray], Any]:
-    if data_type == "TYPE_BF16":
+def _encoder(entry: dict[str, Any], batched: bool, scalar: bool) -> Callable[[np.ndarray], Any]:
+    """From a session's array to Triton's tensor, in the shape the configuration promises clients."""
+    name = entry["name"]
+    if scalar or "reshape" in entry:
+        plain = _encoder({"name": name, "data_type": entry["data_type"]}, batched, False)
+        dims = [int(d) for d in entry["dims"]]
+        return lambda array: plain(array.reshape([*array.shape[: int(batched)], *dims]))
+    if entry["data_type"] == "TYPE_BF16":
         return lambda array: from_bits(pb_utils.Tensor.from_dlpack, name, array)
     return lambda array: pb_utils.Tensor(name, array)
 

@@ -47,18 +47,24 @@ class Port:
         return cls(arg.name, TYPES[arg.type][0], tuple(d if isinstance(d, int) else -1 for d in arg.shape))
 
     @property
+    def is_scalar(self) -> bool:
+        """True for a scalar; a graph that records no rank reads the same."""
+        return not self.shape
+
+    @property
     def can_batch(self) -> bool:
-        """True when the first dimension may vary."""
-        return bool(self.shape) and self.shape[0] == -1
+        """True when rows can be put behind each other: the first of several dimensions may vary."""
+        return len(self.shape) > 1 and self.shape[0] == -1
 
     def config(self, batched: bool) -> dict[str, Any]:
-        """The entry in a model configuration; Triton leaves the batch dimension out and knows no empty shape."""
-        dims = self.shape[1:] if batched else self.shape
-        if dims:
-            return {"name": self.name, "data_type": self.type, "dims": list(dims)}
-        # A batch of scalars, or a scalar: one element to the client, none to the graph.
-        shape = [-1] if batched else []
-        return {"name": self.name, "data_type": self.type, "dims": [1], "reshape": {"shape": shape[1:]}}
+        """The entry in a model configuration.
+
+        Triton leaves the batch dimension out and allows no empty `dims`: a scalar is one element to clients, and its
+        dimension is taken away on the way to the graph (by Triton when `reshape` says so, by this backend without batches).
+        """
+        dims = list(self.shape[1:] if batched else self.shape)
+        entry = {"name": self.name, "data_type": self.type, "dims": dims or [1]}
+        return entry if dims or not batched else {**entry, "reshape": {"shape": []}}
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,13 @@ class Graph:
         return cls(_ports(session.get_inputs()), _ports(overridable), _ports(session.get_outputs()))
 
     @property
+    def ports(self) -> tuple[Port, ...]:
+        """All inputs and outputs."""
+        return (*self.inputs, *self.optional, *self.outputs)
+
+    @property
     def can_batch(self) -> bool:
-        """True when every tensor's first dimension may vary, so that requests can be put behind each other."""
+        """True when every tensor can, so that requests may share a run."""
         return all(port.can_batch for port in (*self.inputs, *self.outputs))
 
 
@@ -119,7 +130,7 @@ def _check_entry(kind: str, entry: Mapping[str, Any], known: Mapping[str, Port],
 
 
 def compatible(said: Sequence[int], graph: Sequence[int]) -> bool:
-    """True when some tensor fits both shapes; a graph without a shape (no rank recorded) fits all."""
+    """True when some tensor fits both shapes; an empty one is a scalar or no recorded rank, which cannot be told apart."""
     if not graph:
         return True
     return len(said) == len(graph) and all(a == b or -1 in (a, b) for a, b in zip(said, graph, strict=True))
