@@ -54,6 +54,8 @@ class Database:
         self._url = parse_url(url)
         self.shown = self._url.render_as_string(hide_password=True)
         self.engine = make_engine(self._url)
+        # SQLite begins with its write lock, which another process may hold for LOCK_SECONDS.
+        self._acquire_seconds = ACQUIRE_SECONDS + (LOCK_SECONDS if is_sqlite(self._url) else 0)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         # SQLite has one writer at a time: waiting here is fair and costs nothing, waiting in SQLite is polling.
         self._writer: asyncio.Lock | None = asyncio.Lock() if is_sqlite(self._url) else None
@@ -106,7 +108,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[AsyncSession]:
         async with self._sessions() as session, session.begin():
-            async with self._within(ACQUIRE_SECONDS + LOCK_SECONDS, "no connection"):
+            async with self._within(self._acquire_seconds, "no transaction"):
                 await session.connection(execution_options=options)
             yield session
 
@@ -178,8 +180,7 @@ def make_engine(url: URL, *, for_migration: bool = False) -> AsyncEngine:
         engine = create_async_engine(url, pool_size=8, max_overflow=0, pool_timeout=ACQUIRE_SECONDS)
         _prepare_sqlite(engine, for_migration)
         return engine
-    connect = {"connect_timeout": 3, "init_command": _MYSQL_SESSION}
-    return create_async_engine(
+    engine = create_async_engine(
         url.update_query_dict({"charset": "utf8mb4"}),
         isolation_level="READ COMMITTED",
         pool_size=8,
@@ -187,8 +188,18 @@ def make_engine(url: URL, *, for_migration: bool = False) -> AsyncEngine:
         pool_timeout=ACQUIRE_SECONDS,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args=connect if for_migration else {**connect, "read_timeout": READ_SECONDS},
+        connect_args={"connect_timeout": 3} | ({} if for_migration else {"read_timeout": READ_SECONDS}),
     )
+    _prepare_mysql(engine)
+    return engine
+
+
+def _prepare_mysql(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(_MYSQL_SESSION)
+        cursor.close()
 
 
 def _prepare_sqlite(engine: AsyncEngine, for_migration: bool) -> None:
