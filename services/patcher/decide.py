@@ -166,6 +166,7 @@ def _demand(deployment: Deployment, state: State, seen: Observation) -> Demand:
         memory_bytes=deployment.memory_bytes,
         running=tuple(running),
         leaving=tuple(r.node for r in replicas if r.seat not in RUNNING),
+        serving=frozenset(r.node for r in replicas if r.seat is Seat.SERVING),
         failed=frozenset(node for node in running if _failed(deployment, node, seen)),
     )
 

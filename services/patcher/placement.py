@@ -38,6 +38,7 @@ class Demand:
     memory_bytes: int = 0
     running: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
+    serving: frozenset[str] = frozenset()  # of the running ones: those that gateways use
     failed: frozenset[str] = frozenset()  # of the running ones: those that gave up
 
 
@@ -87,24 +88,25 @@ def place(demands: Sequence[Demand], rooms: Iterable[Room]) -> dict[tuple[str, i
 
 def _serve(demand: Demand, desk: _Desk) -> Verdict:
     gone = [node for node in demand.running if node in desk.rooms and desk.rooms[node].gone]
-    kept = [node for node in demand.running if node not in gone]
-    surplus = sorted(kept, key=lambda node: _keep_rank(node, demand, desk))[demand.replicas :]
-    kept = [node for node in kept if node not in surplus]
-    wanted = demand.replicas - len(kept)
-    added = _choose(demand, desk, wanted)
-    # A silent node is given up only for a better one: with nowhere else to go, it may still come back.
-    dropped = gone[: len(added) + max(len(gone) - wanted, 0)]
-    for node in (*surplus, *dropped):
+    there = [node for node in demand.running if node not in gone]
+    kept = sorted(there, key=lambda node: _keep_rank(node, demand, desk))[: demand.replicas]
+    added = _choose(demand, desk, demand.replicas - len(kept))
+    # A silent node may still serve where only we cannot see it: it is given up when others serve in its place.
+    serving = sum(node in demand.serving for node in kept)
+    dropped = gone[: max(serving + len(gone) - demand.replicas, 0)]
+    removed = sorted({*there, *dropped} - {*kept})
+    for node in removed:
         desk.leave(node, demand)
-    missing = wanted - len(added) - (len(gone) - len(dropped))
-    why = _why(demand, desk) if missing > 0 else ""
-    return Verdict(tuple(added), tuple(sorted((*surplus, *dropped))), missing, why)
+    missing = demand.replicas - len(kept) - len(added) - (len(gone) - len(dropped))
+    return Verdict(tuple(added), tuple(removed), max(missing, 0), _why(demand, desk) if missing > 0 else "")
 
 
-def _keep_rank(node: str, demand: Demand, desk: _Desk) -> tuple[bool, bool, float, int, str]:
+def _keep_rank(node: str, demand: Demand, desk: _Desk) -> tuple[bool, bool, bool, float, int, str]:
     """Which of too many replicas to keep first: working ones, on open nodes, with room."""
     room = desk.rooms.get(node)
-    return (True, True, 1.0, 0, node) if room is None else (node in demand.failed, not room.open, *desk.rank(node))
+    closed = room is None or not room.open
+    rank = desk.rank(node) if room else (1.0, 0, node)
+    return (node in demand.failed, node not in demand.serving, closed, *rank)
 
 
 def _choose(demand: Demand, desk: _Desk, count: int) -> list[str]:
