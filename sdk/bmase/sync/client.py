@@ -1,0 +1,169 @@
+"""The blocking client: one address for models, deployments, routes and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from bmase import layout, settings, sources
+from bmase.core import registry
+from bmase.core.deployments import DEPLOY_TIMEOUT, ignore
+from bmase.core.registry import NewVersion
+from bmase.patcher.v1 import deployment_pb2
+from bmase.progress import Listener, silent
+from bmase.registry.v1 import registry_pb2
+from bmase.sync.registry import Models, Versions
+from bmase.sync.serving import Deployments, Nodes, Routes
+from bmase.sync.wire import Wire
+from bmase.transfer import Transfer
+
+if TYPE_CHECKING:
+    from bmase.core.inference import Outputs, Parameter
+
+
+class Client:
+    """A connection to the gateway. Safe to use from several threads.
+
+    What is not given is looked up (see `bmase.settings`). The answers are the messages of the contract
+    (`bmase.registry.v1`, `bmase.patcher.v1`, `bmase.gateway.v1`); every failure is a `bmase.errors.BmaseError`.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        ca: str | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        tls: bool | None = None,
+    ) -> None:
+        given = {"address": address, "token": token, "ca": ca, "cert": cert, "key": key, "tls": tls}
+        found = settings.resolve(given).settings
+        self.wire = Wire(found)
+        self.models = Models(self.wire)
+        self.versions = Versions(self.wire)
+        self.deployments = Deployments(self.wire)
+        self.nodes = Nodes(self.wire)
+        self.routes = Routes(self.wire)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.wire.close()
+
+    def push(
+        self,
+        model: str,
+        paths: Path | str | Sequence[Path | str],
+        new: NewVersion | None = None,
+        *,
+        alias: str = "",
+        progress: Listener = silent,
+    ) -> registry_pb2.Version:
+        """Makes a version from local files (see `bmase.sources`) and points the alias at it.
+
+        After a break the same call goes on where it stopped.
+        """
+        chosen = [Path(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
+        found = sources.collect(chosen)
+        stored = Transfer(self.wire, progress).upload([source.local for source in found])
+        files = sources.messages(found, stored)
+        call = registry.create_version(model, files, new or NewVersion(), registry.new_request_id())
+        version = self.wire.send(call)
+        if alias:
+            self.models.set_alias(model, alias, version.number)
+        return version
+
+    def pull(
+        self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent
+    ) -> registry_pb2.Version:
+        """Brings a version's files below `dest`, in Triton's layout, each verified by its digest."""
+        found = self.versions.get(model, version)
+        Transfer(self.wire, progress).download(layout.fetches(found, Path(dest)))
+        return found
+
+    def deploy(
+        self,
+        model: str,
+        version: int | str | None = None,
+        *,
+        replicas: int = 1,
+        pool: str = "",
+        memory_bytes: int = 0,
+        no_route: bool = False,
+        wait: bool = True,
+        timeout: float = DEPLOY_TIMEOUT,
+        progress: Callable[[deployment_pb2.Deployment], None] = ignore,
+    ) -> deployment_pb2.Deployment:
+        """Puts a version on nodes, and waits until it answers; `progress` gets the deployment at each change."""
+        made = self.deployments.create(
+            model, version, replicas=replicas, pool=pool, memory_bytes=memory_bytes, no_route=no_route
+        )
+        return self.deployments.wait(model, made.version, progress, timeout=timeout) if wait else made
+
+    def undeploy(
+        self,
+        model: str,
+        version: int,
+        *,
+        force: bool = False,
+        wait: bool = True,
+        timeout: float = DEPLOY_TIMEOUT,
+        progress: Callable[[deployment_pb2.Deployment], None] = ignore,
+    ) -> deployment_pb2.Deployment:
+        """Takes a version out of service without losing a request, and waits until it is unloaded."""
+        leaving = self.deployments.delete(model, version, force=force)
+        return self.deployments.wait_gone(model, version, progress, timeout=timeout) if wait else leaving
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        version: int | str | None = None,
+        *,
+        outputs: Iterable[str] = (),
+        parameters: Mapping[str, Parameter] | None = None,
+        datatypes: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Outputs:
+        """Arrays in, arrays out; without a version the route decides. BYTES come as bytes objects, BF16 as float32."""
+        from bmase.core import inference  # noqa: PLC0415  tritonclient and numpy take half a second
+
+        call = inference.infer(
+            model,
+            inputs,
+            version,
+            outputs=outputs,
+            parameters=parameters or {},
+            datatypes=datatypes or {},
+            request_id=request_id,
+        )
+        return inference.read(self.wire.send(call.within(timeout), tuple((headers or {}).items())))
+
+    def live(self) -> bool:
+        """Whether the serving side is up."""
+        from bmase.core import inference  # noqa: PLC0415
+
+        return bool(self.wire.send(inference.server_live()).live)
+
+    def ready(self, model: str, version: int | str | None = None) -> bool:
+        """Whether requests for the model are answered."""
+        from bmase.core import inference  # noqa: PLC0415
+
+        return bool(self.wire.send(inference.model_ready(model, version)).ready)
+
+    def metadata(self, model: str, version: int | str | None = None) -> Any:
+        """Names, types and shapes of the model's tensors, as tritonclient's ModelMetadataResponse."""
+        from bmase.core import inference  # noqa: PLC0415
+
+        return self.wire.send(inference.model_metadata(model, version))
