@@ -20,9 +20,10 @@ from google.rpc import error_details_pb2, status_pb2
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 INTERNAL_TEXT = "internal error; the server's log has it under the trace id given in the details"
 
-# Status details travel in a response header, and peers refuse headers over 8 KiB.
-MAX_TEXT = 1_000
-MAX_VIOLATIONS = 20
+# Status and details travel in response headers, in base64, and peers refuse headers over 8 KiB.
+MAX_MESSAGE, MAX_HINT = 700, 400
+MAX_VIOLATIONS, MAX_FIELD, MAX_DESCRIPTION = 8, 100, 150
+MAX_METADATA, MAX_METADATA_VALUE = 6, 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +127,28 @@ def code_of(error: DomainError) -> grpc.StatusCode:
 
 def to_status(error: DomainError) -> status_pb2.Status:
     """The error as `google.rpc.Status` with ErrorInfo, and BadRequest and LocalizedMessage where they say more."""
-    status = status_pb2.Status(code=code_of(error).value[0], message=_clip(error.message))
+    status = status_pb2.Status(code=code_of(error).value[0], message=_clip(error.message, MAX_MESSAGE))
     info = error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)
-    info.metadata.update({key: _clip(value) for key, value in error.metadata.items()})
+    pairs = list(error.metadata.items())[:MAX_METADATA]
+    info.metadata.update({key: _clip(value, MAX_METADATA_VALUE) for key, value in pairs})
     status.details.add().Pack(info)
     if error.violations:
         status.details.add().Pack(_bad_request(error.violations))
     if error.hint:
-        status.details.add().Pack(error_details_pb2.LocalizedMessage(locale="en", message=_clip(error.hint)))
+        status.details.add().Pack(error_details_pb2.LocalizedMessage(locale="en", message=_clip(error.hint, MAX_HINT)))
     return status
 
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     detail = error_details_pb2.BadRequest()
     for violation in violations[:MAX_VIOLATIONS]:
-        detail.field_violations.add(field=_clip(violation.field, 200), description=_clip(violation.description, 300))
+        detail.field_violations.add(
+            field=_clip(violation.field, MAX_FIELD), description=_clip(violation.description, MAX_DESCRIPTION)
+        )
     return detail
 
 
-def _clip(text: str, limit: int = MAX_TEXT) -> str:
+def _clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -53,22 +53,15 @@ def configure_logs(level: str, form: Literal["json", "console"], **fixed: str) -
 
 
 def _formatter(form: str, shared: list[Processor]) -> logging.Formatter:
-    console = form == "console"
-    ending: list[Processor] = (
-        [
-            redact,
-            # The richer tracebacks print local variables, secrets among them.
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
-        if console
-        else [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(default=str)]
+    # The richer tracebacks of the console print local variables, secrets among them.
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if form == "console"
+        else structlog.processors.JSONRenderer(default=str)
     )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
-    )
+    # Tracebacks become text before secrets are taken out: an exception's words may hold some.
+    before = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, redact]
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*before, renderer])
 
 
 def _with_fixed(fixed: dict[str, str]) -> Processor:
