@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -13,6 +15,11 @@ from pydantic import SecretStr
 
 from services.kit.errors import DomainError
 from services.kit.interceptors import HEALTH, Call
+
+# A closing port kills the calls that grpc has received but not yet handed to us, with CANCELLED, which nobody retries.
+# So it closes only after nothing has arrived for a while; clients that heed health or Consul are gone by then.
+QUIET_SECONDS = 0.15
+QUIET_LIMIT_SECONDS = 2.0
 
 # Time for calls that were ended at the end of the drain to send their last words.
 LAST_WORDS_SECONDS = 2.0
@@ -77,14 +84,17 @@ class InFlight:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._last_arrival = -math.inf
 
     def __len__(self) -> int:
         return sum(not call.plumbing for call in self._scopes)
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        if self._draining and not call.plumbing:
-            raise _going()
+        if not call.plumbing:
+            self._last_arrival = call.started
+            if self._draining:
+                raise _going()
         try:
             async with asyncio.timeout(self._deadline(call)) as scope:
                 self._enter(call, scope)
@@ -124,7 +134,13 @@ class InFlight:
         self._end(lambda _: True)
         if not finished:
             await self._idle_within(LAST_WORDS_SECONDS)
+        await self._quiet()
         return left
+
+    async def _quiet(self) -> None:
+        limit = time.monotonic() + QUIET_LIMIT_SECONDS
+        while (now := time.monotonic()) < min(limit, self._last_arrival + QUIET_SECONDS):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(min(limit, self._last_arrival + QUIET_SECONDS) - now)
 
     def _end(self, which: Callable[[Call], bool]) -> None:
         now = asyncio.get_running_loop().time()

@@ -127,8 +127,8 @@ class GrpcServer:
             AccessLog(),
             Metrics(self._telemetry.registry),
             Errors(),
-            Authentication(self._authenticator),
             self._in_flight,
+            Authentication(self._authenticator),
         ]
 
     def _register(self) -> None:

@@ -60,8 +60,13 @@ def _formatter(form: str, shared: list[Processor]) -> logging.Formatter:
         else structlog.processors.JSONRenderer(default=str)
     )
     # Tracebacks become text before secrets are taken out: an exception's words may hold some.
-    before = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, redact]
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*before, renderer])
+    processors: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        renderer,
+    ]
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
 
 
 def _with_fixed(fixed: dict[str, str]) -> Processor:
