@@ -92,9 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models-file", type=Path, help="JSON list of the models to have loaded before the ports open")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--log-verbose", type=int, default=0)
-    parser.add_argument("--backends", type=Path, help="folder of backends beside Triton's own (default: this project's)")
+    parser.add_argument(
+        "--backends", type=Path, help="folder of backends beside Triton's own (default: this project's)"
+    )
     parser.add_argument("--no-http", action="store_true")
-    parser.add_argument("--no-auto-complete", action="store_true", help="four times faster loads; needs whole configurations")
+    parser.add_argument(
+        "--no-auto-complete", action="store_true", help="four times faster loads; needs whole configurations"
+    )
     return parser
 
 

@@ -38,7 +38,9 @@ class Consul:
         folder.mkdir(parents=True, exist_ok=True)
         ports = {"http": self.http_port, "server": server, "serf_lan": serf, "serf_wan": -1, "dns": -1, "grpc": -1}
         config.write_text(json.dumps({**CONFIG, "ports": ports, "data_dir": str(self.data)}), encoding="utf-8")
-        self.process = Process([binary("consul"), "agent", f"-config-file={config}"], folder / "consul.log", name="consul")
+        self.process = Process(
+            [binary("consul"), "agent", f"-config-file={config}"], folder / "consul.log", name="consul"
+        )
 
     @property
     def address(self) -> str:

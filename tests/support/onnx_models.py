@@ -66,7 +66,10 @@ def linear(weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
         [helper.make_node("Gemm", ["x", "w", "b"], ["y"])],
         [port("x", "FP32", ["batch", rows])],
         [port("y", "FP32", ["batch", columns])],
-        [numpy_helper.from_array(weights.astype(np.float32), "w"), numpy_helper.from_array(bias.astype(np.float32), "b")],
+        [
+            numpy_helper.from_array(weights.astype(np.float32), "w"),
+            numpy_helper.from_array(bias.astype(np.float32), "b"),
+        ],
     )
 
 
@@ -110,7 +113,9 @@ def slow(loops: int, width: int = 4, side: int = 128) -> onnx.ModelProto:
     )
 
 
-def write(repository: Path, name: str, made: onnx.ModelProto | bytes, config: str | None = None, version: int = 1) -> Path:
+def write(
+    repository: Path, name: str, made: onnx.ModelProto | bytes, config: str | None = None, version: int = 1
+) -> Path:
     """Lays a model out the way Triton reads it; returns the model's folder."""
     folder = repository / name
     (folder / str(version)).mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,9 @@ def _check_entry(kind: str, entry: Mapping[str, Any], known: Mapping[str, Port],
     dims = entry.get("reshape", {}).get("shape", entry["dims"])
     shape = ([-1] if batched else []) + [int(d) for d in dims]
     if not compatible(shape, port.shape):
-        raise GraphError(f"{kind} {port.name!r} has shape {list(port.shape)} in the graph, {shape} in the configuration")
+        raise GraphError(
+            f"{kind} {port.name!r} has shape {list(port.shape)} in the graph, {shape} in the configuration"
+        )
 
 
 def compatible(said: Sequence[int], graph: Sequence[int]) -> bool:
