@@ -1,0 +1,1 @@
+"""Examples, run from the checkout's root: `python -m examples.digits.demo`."""

@@ -1,0 +1,1 @@
+"""The smallest model that says something: three irises."""
