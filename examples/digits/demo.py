@@ -28,6 +28,7 @@ from examples.digits.train import CACHE, SEED, Trained, train, write_pngs
 from infra.local import lifecycle
 from infra.local.errors import SuiteError
 from infra.local.place import CHECKOUT, DATA_VARIABLE, Place
+from infra.local.programs import RUNTIME
 from infra.local.supervision import Supervisor
 from infra.local.view import View
 from infra.runtime import RuntimeSetupError, ensure
@@ -57,7 +58,7 @@ def main() -> int:
     place = Place.at(Path(os.environ.get(DATA_VARIABLE) or CHECKOUT / ".cache" / "demo"))
     ran_before = Supervisor(place).alive()
     try:
-        ensure()
+        ensure(RUNTIME)
         suite = lifecycle.up(place, None, UP_SECONDS, View(console))
         outcome = _story(suite.address("gateway"))
     except (SuiteError, RuntimeSetupError, BmaseError, RuntimeError) as error:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from bmase.cli.command import Cli, command
 from rich.console import Console
 from rich.table import Table
 
@@ -18,37 +17,37 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar=DATA_VARIABLE, help="The suite's data folder.", show_default=".bmase"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 NOT_READY = 3
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (up, down, status, logs, doctor):
-        app.command(rich_help_panel="The local suite")(command)
+    for function in (up, down, status, logs, doctor):
+        command(app, rich_help_panel="The local suite")(function)
 
 
 def up(
+    cli: Cli,
     data_dir: DataDir = None,
     nodes: Annotated[str, typer.Option(help="How many serving nodes, or their names: 3, or blue,green.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything serves.", min=1)] = 90,
-    as_json: AsJson = False,
 ) -> None:
     """Start the suite, or what of it does not run, and wait until it serves."""
     from infra.local.lifecycle import up as start  # noqa: PLC0415  heavy imports only for the command that needs them
     from infra.local.nodes import parse  # noqa: PLC0415
+    from infra.local.programs import RUNTIME  # noqa: PLC0415
     from infra.local.view import View  # noqa: PLC0415
     from infra.runtime import RuntimeSetupError, ensure  # noqa: PLC0415
 
     try:
-        ensure()
-        suite = start(Place.at(data_dir), parse(nodes), timeout, View(Console(stderr=True), quiet=as_json))
+        ensure(RUNTIME)
+        suite = start(Place.at(data_dir), parse(nodes), timeout, View(Console(stderr=True), quiet=cli.out.as_json))
     except RuntimeSetupError as error:
-        _fail(SuiteError(str(error)), as_json)
+        _fail(SuiteError(str(error)), cli)
     except SuiteError as error:
-        _fail(error, as_json)
-    if as_json:
-        _print({"ready": True, "data_dir": str(suite.place.root), "gateway": suite.address("gateway")})
+        _fail(error, cli)
+    if cli.out.as_json:
+        cli.out.document({"ready": True, "data_dir": str(suite.place.root), "gateway": suite.address("gateway")})
     else:
         Console().print(
             f"BMASE serves at [bold]{suite.address('gateway')}[/] (gRPC and HTTP); stop it with: bmase down"
@@ -56,10 +55,10 @@ def up(
 
 
 def down(
+    cli: Cli,
     data_dir: DataDir = None,
     purge: Annotated[bool, typer.Option("--purge", help="Also remove all data of this suite.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before removing data.")] = False,
-    as_json: AsJson = False,
 ) -> None:
     """Stop the suite; its data stay, and the next `up` goes on with them."""
     from infra.local import lifecycle  # noqa: PLC0415
@@ -69,27 +68,27 @@ def down(
     if purge and not yes:
         typer.confirm(f"Remove all models, versions and deployments in {place.root}?", abort=True)
     try:
-        ended = lifecycle.down(place, View(Console(stderr=True), quiet=as_json))
+        ended = lifecycle.down(place, View(Console(stderr=True), quiet=cli.out.as_json))
         if purge:
             lifecycle.purge(place)
     except SuiteError as error:
-        _fail(error, as_json)
-    if as_json:
-        _print({"stopped": True, "leftovers_ended": ended, "data_removed": purge})
+        _fail(error, cli)
+    if cli.out.as_json:
+        cli.out.document({"stopped": True, "leftovers_ended": ended, "data_removed": purge})
     else:
         Console().print("stopped" + (f"; {ended} processes outlived their supervisor and were ended" if ended else ""))
 
 
-def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def status(cli: Cli, data_dir: DataDir = None) -> None:
     """Show what runs, where it listens and whether it serves; exit code 3 when something does not."""
     from infra.local.status import look  # noqa: PLC0415
 
     try:
         seen = look(Place.at(data_dir))
     except SuiteError as error:
-        _fail(error, as_json)
-    if as_json:
-        _print(seen.document())
+        _fail(error, cli)
+    if cli.out.as_json:
+        cli.out.document(seen.document())
     elif not seen.running:
         Console().print(f"no suite runs in {seen.data_dir}; start it with: bmase up")
     else:
@@ -102,6 +101,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def logs(
+    cli: Cli,
     programs: Annotated[
         list[str] | None, typer.Argument(help="Programs as `bmase status` names them; none: all.")
     ] = None,
@@ -117,26 +117,26 @@ def logs(
     unknown = [name for name in programs or () if name not in there]
     if unknown or not there:
         known = f"there are: {', '.join(there)}" if there else "nothing ran here yet: bmase up"
-        _fail(SuiteError(f"no log of {', '.join(unknown) or 'any program'} in {place.logs}", hint=known), False)
+        _fail(SuiteError(f"no log of {', '.join(unknown) or 'any program'} in {place.logs}", hint=known), cli)
     chosen = [there[name] for name in programs or there]
     for path in chosen:
         for line in reader.tail(path, lines):
-            _line(path.stem, line, len(chosen) > 1)
+            _line(cli, path.stem, line, len(chosen) > 1)
     if follow:
         try:
             for name, line in reader.follow(chosen):
-                _line(name, line, len(chosen) > 1)
+                _line(cli, name, line, len(chosen) > 1)
         except KeyboardInterrupt:
             return
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(cli: Cli, data_dir: DataDir = None) -> None:
     """Check this machine, with the remedy for what does not fit; exit code 1 when the suite could not run."""
     from infra.local.doctor import Verdict, examine  # noqa: PLC0415
 
     findings = examine(Place.at(data_dir))
-    if as_json:
-        _print([vars(f) for f in findings])
+    if cli.out.as_json:
+        cli.out.document([vars(f) for f in findings])
     else:
         signs = {Verdict.OK: "[green]ok[/]", Verdict.WARNING: "[yellow]warning[/]", Verdict.FAILURE: "[red]failure[/]"}
         grid = Table.grid(padding=(0, 2))
@@ -146,18 +146,13 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     raise typer.Exit(1 if any(f.verdict is Verdict.FAILURE for f in findings) else 0)
 
 
-def _line(program: str, line: str, named: bool) -> None:
-    sys.stdout.write(f"{program:<14} | {line}\n" if named else line + "\n")
-    sys.stdout.flush()
+def _line(cli: Cli, program: str, line: str, named: bool) -> None:
+    cli.out.event({"program": program, "line": line}, f"{program:<14} | {line}" if named else line)
 
 
-def _print(document: Any) -> None:
-    print(json.dumps(document, indent=2))
-
-
-def _fail(error: SuiteError, as_json: bool) -> NoReturn:
-    if as_json:
-        _print({"error": {"message": error.message, "hint": error.hint, "details": list(error.details)}})
+def _fail(error: SuiteError, cli: Cli) -> NoReturn:
+    if cli.out.as_json:
+        cli.out.document({"error": {"message": error.message, "hint": error.hint, "details": list(error.details)}})
     else:
         console = Console(stderr=True, highlight=False)
         for line in error.details:

@@ -49,6 +49,11 @@ def end(suite_id: str, patience: float) -> int:
 
 def _signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)  # a stopped process would never see SIGTERM
+        send(pid, number)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """One signal that reaches a stopped process too; nothing when it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+        os.kill(pid, signal.SIGCONT)

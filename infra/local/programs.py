@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from infra.local.place import MARKER, Identity, Place
 from infra.local.ports import HOST
 from infra.runtime import binary
 
+# What of the pinned binaries the programs below are.
+RUNTIME = ("triton", "envoy", "consul")
 SERVICE_STOP_SECONDS = 15
 DRAIN_SECONDS = 5
 
@@ -141,14 +144,22 @@ def _gateway_settings(suite: Suite) -> dict[str, str]:
 
 
 def _triton(suite: Suite, node: str) -> Program:
+    home = suite.place.data("nodes") / node  # the agent's folder: it lays models out there and says which to start with
     command = _python(
         "infra.triton.launch",
-        f"--repository={suite.place.data('nodes') / node / 'repository'}",
+        f"--repository={home / 'repository'}",
+        f"--models-file={home / 'models.json'}",
         f"--http-port={suite.ports[f'{node}_http']}",
         f"--grpc-port={suite.ports[f'{node}_grpc']}",
         f"--metrics-port={suite.ports[f'{node}_metrics']}",
     )
     return Program(f"triton-{node}", command, 2)
+
+
+def node_memory(nodes: int) -> int:
+    """The nodes share one machine: each may promise its part of four fifths of the memory."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total * 8 // 10 // nodes
 
 
 def _agent(suite: Suite, node: str) -> Program:
@@ -161,6 +172,7 @@ def _agent(suite: Suite, node: str) -> Program:
         "triton_grpc": suite.address(f"{node}_grpc"),
         "triton_http": suite.address(f"{node}_http"),
         "triton_metrics": suite.address(f"{node}_metrics"),
+        "memory_capacity_bytes": node_memory(len(suite.nodes)),
     }
     environment = {f"BMASE_AGENT_{name.upper()}": str(value) for name, value in settings.items()}
     return Program(f"agent-{node}", _python("services.patcher.agent"), 3, environment)

@@ -200,7 +200,11 @@ class Supervisor:
             if process.state == "BACKOFF":
                 self._tolerate("stopProcess", name)
             if not process.runs:
-                self._tolerate("startProcess", name, False)
+                self.start_program(name)
+
+    def start_program(self, name: str) -> None:
+        """Starts one program, without waiting for it."""
+        self._tolerate("startProcess", name, False)
 
     def stop_stage(self, names: Iterable[str]) -> None:
         """Stops these programs, all at once, and waits; supervisord itself kills what outlives its patience."""
