@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHM_PREFIX = "bmase_triton_"
-# Waiting for requests in flight when told to stop. Triton takes new requests no more from that moment, and leaves as soon
-# as nothing runs; the bound is for a model that hangs, and below the ten seconds supervisors give before they kill.
+# How long Triton 2.51 waits for requests in flight after SIGTERM. From that moment new ones are refused (with
+# NOT_FOUND, so whoever stops a server takes it out of the routes first); an idle server is gone after 2-4 s. When the
+# time is up it says so, but leaves only when the stuck request ends: a supervisor has to kill it (most after 10 s).
 EXIT_TIMEOUT_SECONDS = 8
 
 
@@ -33,7 +34,7 @@ def arguments(settings: Settings, backends: Path | None, shm_prefix: str) -> lis
     """Triton's arguments; `backends` is None for a server that brings its own.
 
     Seen on Triton 2.51 with `--load-model` of a whole and of a broken model:
-    - its gRPC and HTTP ports open only after every startup model was tried, so whoever is told SERVING finds them loaded;
+    - its gRPC and HTTP ports open only after every startup model was tried: whoever is told SERVING finds them loaded;
     - with the default `--exit-on-error=true` one broken model ends the server; with false it is logged and left out;
     - with the default `--strict-readiness=true` one broken model keeps the server "not ready" for good; with false the
       server is ready and only that model is not.
@@ -58,14 +59,14 @@ def arguments(settings: Settings, backends: Path | None, shm_prefix: str) -> lis
         told |= {"backend-directory": backends}
     flags = [f"--{name}={value}" for name, value in told.items()]
     if not settings.auto_complete:
-        # Triton sleeps a second after asking a Python-based backend to complete a configuration: 1.6 s a load, 0.4 without.
+        # Triton sleeps for a second after a Python-based backend completed a configuration: 1.6 s a load, 0.4 without.
         flags.append("--disable-auto-complete-config")
     flags.append(f"--backend-config=python,shm-region-prefix-name={shm_prefix}")
     return flags + [f"--load-model={name}" for name in settings.models]
 
 
 def environment(base: Mapping[str, str], python: Path, libpython: Path) -> dict[str, str]:
-    """The server's environment: its Python backend takes the first `python3` on PATH and the shared library beside it."""
+    """The server's environment: its Python backend takes the first `python3` on PATH, and libpython from the linker."""
     home = python.parent.parent
     env = {key: value for key, value in base.items() if key not in ("PYTHONHOME", "PYTHONPATH")}
     env["VIRTUAL_ENV"] = str(home)

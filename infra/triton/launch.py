@@ -2,9 +2,9 @@
 
 The process replaces itself by the server, so whoever supervises it supervises Triton. Runs on the standard library.
 
-`BMASE_TRITONSERVER=/opt/tritonserver/bin/tritonserver` runs that server instead, with the backends, Python and libraries
-of its own image (NVIDIA's image with GPUs: its native ONNX Runtime and TensorRT backends serve the same repositories).
-That path is not exercised by this project's tests, which have no GPU.
+`BMASE_TRITONSERVER=/opt/tritonserver/bin/tritonserver` runs that server instead, with the backends, Python and
+libraries of its own image (NVIDIA's, with GPUs: its native ONNX Runtime and TensorRT backends serve the same
+repositories). That path is not exercised by this project's tests, which have no GPU.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from infra.runtime import RuntimeSetupError, binary, libpython_dir, triton_home, triton_python
 from infra.runtime.layout import Layout
@@ -24,19 +25,18 @@ BACKENDS = Path(__file__).with_name("backends")
 SHM = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lives on Linux
 
 
-def main(words: list[str] | None = None) -> int:
-    """Replaces this process by the server; returns only on failure."""
+def main(words: list[str] | None = None) -> NoReturn:
+    """Replaces this process by the server; comes back only to say what is wrong."""
     options = _parser().parse_args(words)
     try:
         program, arguments, env = prepare(options)
     except (RuntimeSetupError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    os.execve(program, [str(program), *arguments], env)
+        sys.exit(f"error: {error}")
+    os.execve(program, [str(program), *arguments], env)  # noqa: S606 - no shell is what is wanted
 
 
 def prepare(options: argparse.Namespace) -> tuple[Path, list[str], dict[str, str]]:
-    """Program, arguments and environment; makes the repository folder, links the backends, clears dead shared memory."""
+    """Program, arguments and environment; makes the repository folder, links backends, clears shared memory."""
     repository: Path = options.repository.absolute()
     repository.mkdir(parents=True, exist_ok=True)
     _clear_stale_regions()
@@ -103,4 +103,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

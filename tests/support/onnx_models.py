@@ -55,7 +55,7 @@ def affine(a: float = 1.0, b: float = 0.0, width: int = 4, batch: int | str = "b
         [helper.make_node("Mul", ["x", "a"], ["ax"]), helper.make_node("Add", ["ax", "b"], ["y"])],
         [port("x", "FP32", [batch, width])],
         [port("y", "FP32", [batch, width])],
-        [numpy_helper.from_array(np.float32(value), name) for name, value in (("a", a), ("b", b))],
+        [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("a", a), ("b", b))],
     )
 
 
@@ -80,7 +80,7 @@ def identity(datatype: str, shape: Shape = ("batch", 4)) -> onnx.ModelProto:
 
 
 def slow(loops: int, width: int = 4, side: int = 128) -> onnx.ModelProto:
-    """y = x after `loops` products of side*side matrices (of zeros): about `loops` * 0.1 ms at side 128 on one core."""
+    """y = x after `loops` products of side*side matrices (of zeros): about 0.05 ms each at side 128 on one core."""
     body = helper.make_graph(
         [
             helper.make_node("MatMul", ["m", "m"], ["m_out"]),
@@ -149,3 +149,32 @@ def write_affine(repository: Path, name: str, a: float, b: float, max_batch_size
     port_text = [("x", "FP32", [4])], [("y", "FP32", [4])]
     config = config_text(name, *port_text, max_batch_size=max_batch_size, dynamic_batching="{ }")
     return write(repository, name, affine(a, b), config, version)
+
+
+def identities(datatypes: Sequence[str], shape: Shape = ("batch", 4)) -> onnx.ModelProto:
+    """y_T = x_T for every datatype T, in one graph."""
+    return model(
+        [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in datatypes],
+        [port(f"x_{name}", name, shape) for name in datatypes],
+        [port(f"y_{name}", name, shape) for name in datatypes],
+    )
+
+
+def scaled_by_default(width: int = 2) -> onnx.ModelProto:
+    """y = x * k, where k is an input that may be left out (an initialiser of tens)."""
+    return model(
+        [helper.make_node("Mul", ["x", "k"], ["y"])],
+        [port("x", "FP32", [width]), port("k", "FP32", [width])],
+        [port("y", "FP32", [width])],
+        [numpy_helper.from_array(np.full(width, 10, np.float32), "k")],
+    )
+
+
+def lookup(table: Sequence[float]) -> onnx.ModelProto:
+    """y = table[x] for INT64 x [batch, 1]: an index outside the table is an error only the graph can find."""
+    return model(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        [port("x", "INT64", ["batch", 1])],
+        [port("y", "FP32", ["batch", 1])],
+        [numpy_helper.from_array(np.array(table, np.float32), "table")],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -100,10 +101,8 @@ class Process:
         if self.alive:
             self._popen_signal(signal.SIGCONT)
             os.kill(self.pid, signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._wait(timeout)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
@@ -131,10 +130,8 @@ class Process:
         return f"$ {' '.join(self.command)}\n" + "\n".join(text.splitlines()[-lines:])
 
     def _popen_signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def _wait(self, timeout: float) -> None:
         assert self._popen is not None

@@ -83,7 +83,7 @@ class TritonPythonModel:
         names = self._wanted((request,))
         try:
             return self._response(names, self._session_run(names, self._feed(request)))
-        except Exception as error:  # noqa: BLE001 - becomes this request's error
+        except Exception as error:
             return _failure(error)
 
     def _feed(self, request: Any) -> dict[str, np.ndarray]:
@@ -137,7 +137,7 @@ def _decoder(entry: dict[str, Any], scalar: bool) -> Decode:
 
 
 def _decode_strings(tensor: Any) -> np.ndarray:
-    """BYTES elements as text, which is what ONNX strings are; raises ValueError naming the element that is not UTF-8."""
+    """BYTES elements as text, as ONNX strings are; raises ValueError naming the element that is not UTF-8."""
     raw = tensor.as_numpy()
     text = np.empty(raw.shape, dtype=np.object_)
     flat = text.reshape(-1)

@@ -1,7 +1,7 @@
 """BF16 between Triton and ONNX Runtime.
 
-numpy has no such type, so Triton hands BF16 over by DLPack only. The 16 bits of an element are kept as uint16: the element
-type in the DLPack header is rewritten on the way in and out, the data stay where they are.
+numpy has no such type, so Triton hands BF16 over by DLPack only. The 16 bits of an element are kept as uint16: the
+element type in the DLPack header is rewritten on the way in and out, the data stay where they are.
 """
 
 from __future__ import annotations
@@ -69,5 +69,5 @@ def bits_of_value(value: Any) -> np.ndarray:
     count = int(np.prod(shape))
     if count == 0:
         return np.empty(shape, np.uint16)
-    source = (ctypes.c_uint16 * count).from_address(value.data_ptr())
-    return np.frombuffer(source, np.uint16).reshape(shape).copy()
+    memory = ctypes.string_at(value.data_ptr(), count * 2)
+    return np.frombuffer(memory, np.uint16).reshape(shape).copy()  # a copy that may be written to, as DLPack demands

@@ -59,8 +59,8 @@ class Port:
     def config(self, batched: bool) -> dict[str, Any]:
         """The entry in a model configuration.
 
-        Triton leaves the batch dimension out and allows no empty `dims`: a scalar is one element to clients, and its
-        dimension is taken away on the way to the graph (by Triton when `reshape` says so, by this backend without batches).
+        Triton leaves the batch dimension out and allows no empty `dims`: a scalar is one element to clients, and that
+        dimension goes on the way to the graph (by Triton when `reshape` says so, by this backend without batches).
         """
         dims = list(self.shape[1:] if batched else self.shape)
         entry = {"name": self.name, "data_type": self.type, "dims": dims or [1]}
@@ -132,7 +132,7 @@ def _check_entry(kind: str, entry: Mapping[str, Any], known: Mapping[str, Port],
 
 
 def compatible(said: Sequence[int], graph: Sequence[int]) -> bool:
-    """True when some tensor fits both shapes; an empty one is a scalar or no recorded rank, which cannot be told apart."""
+    """True when some tensor fits both shapes; an empty one is a scalar or of no recorded rank, which look the same."""
     if not graph:
         return True
     return len(said) == len(graph) and all(a == b or -1 in (a, b) for a, b in zip(said, graph, strict=True))

@@ -20,9 +20,10 @@ Run = Callable[[Sequence[str], Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 
 
 def options(config: Mapping[str, Any]) -> ort.SessionOptions:
-    """Session options under the names NVIDIA's ONNX Runtime backend uses; one thread unless the configuration says more.
+    """Session options under the names NVIDIA's ONNX Runtime backend uses.
 
-    One, because several instances and models share the machine and a thread pool a session makes them fight for cores.
+    One thread unless the configuration says more: several instances and models share the machine, and a thread pool in
+    each session makes them fight for its cores.
     """
     said = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
     made = ort.SessionOptions()
