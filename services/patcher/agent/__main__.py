@@ -1,0 +1,3 @@
+from services.patcher.agent import app
+
+app.main()
