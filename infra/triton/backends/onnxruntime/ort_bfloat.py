@@ -32,6 +32,10 @@ class _DLTensor(ctypes.Structure):
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
 
+_rename = ctypes.pythonapi.PyCapsule_SetName
+_rename.restype, _rename.argtypes = ctypes.c_int, (ctypes.py_object, ctypes.c_char_p)
+_CONSUMED = b"used_dltensor"  # kept: a capsule holds only the pointer to its name
+
 
 def _retype(capsule: Any, code: int) -> Any:
     """Changes the element type a DLPack capsule declares."""
@@ -60,7 +64,11 @@ def to_bits(tensor: Any) -> np.ndarray:
 def from_bits(make: Any, name: str, bits: np.ndarray) -> Any:
     """A Triton BF16 tensor by `make(name, capsule)` from uint16 elements."""
     owned = np.require(bits, requirements=["C", "W"])
-    return make(name, _retype(owned.__dlpack__(), _DL_BFLOAT))
+    capsule = _retype(owned.__dlpack__(), _DL_BFLOAT)
+    tensor = make(name, capsule)
+    # Triton marks a consumed capsule "used_dlpack"; numpy's destructor knows only the name the protocol gives.
+    _rename(capsule, _CONSUMED)
+    return tensor
 
 
 def bits_of_value(value: Any) -> np.ndarray:
