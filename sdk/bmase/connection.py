@@ -14,8 +14,8 @@ from bmase.settings import Settings
 # Repeating these changes nothing: they only read, set a stated value, or carry a request_id.
 IDEMPOTENT: dict[str, str] = {
     "bmase.registry.v1.RegistryService": (
-        "CreateModel GetModel ListModels UndeleteModel CreateVersion GetVersion ListVersions UpdateVersion UndeleteVersion "
-        "PutHold StartUpload GetUpload GetArtefact CollectGarbage"
+        "CreateModel GetModel ListModels UndeleteModel CreateVersion GetVersion ListVersions UpdateVersion "
+        "UndeleteVersion PutHold StartUpload GetUpload GetArtefact CollectGarbage"
     ),
     "bmase.patcher.v1.DeploymentService": (
         "CreateDeployment GetDeployment ListDeployments ScaleDeployment ListNodes CordonNode UncordonNode"

@@ -55,6 +55,7 @@ class Reason(StrEnum):
     # Something ran out.
     NO_CAPACITY = "NO_CAPACITY"
     STORAGE_FULL = "STORAGE_FULL"
+    OVERLOADED = "OVERLOADED"
 
     # Something that BMASE stands on does not answer, or the server is going away.
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"

@@ -102,7 +102,7 @@ def resolve(
         ("given", given or {}),
         ("environment", {f.name: environ.get(f"BMASE_{f.name.upper()}") for f in fields(Settings)}),
         (str(file), read_config(file)),
-        ("local suite", _local_suite(start or Path.cwd())),
+        ("local suite", _local_suite(start or Path.cwd(), environ)),
     ]
     found: dict[str, object] = {}
     sources: dict[str, str] = {}
@@ -147,9 +147,10 @@ def write_config(file: Path, values: Mapping[str, object]) -> None:
     part.replace(file)
 
 
-def _local_suite(start: Path) -> dict[str, object]:
-    for folder in (start, *start.parents):
-        endpoints = folder / ".bmase" / "endpoints.json"
+def _local_suite(start: Path, environ: Mapping[str, str]) -> dict[str, object]:
+    own = environ.get("BMASE_DATA")
+    for data in [Path(own)] if own else [folder / ".bmase" for folder in (start, *start.parents)]:
+        endpoints = data / "endpoints.json"
         try:
             gateway = json.loads(endpoints.read_text()).get("gateway", "")
         except (OSError, ValueError, AttributeError):

@@ -1,0 +1,1 @@
+"""The command `bmase`. Nothing heavy is imported before a command needs it."""
