@@ -75,6 +75,8 @@ lint: $(DEV) ## Style, types, contract, import rules
 	$(PY) -m mypy services sdk infra
 	$(PY) -m infra.protos check
 	$(PY) -m infra.protos lint
+	$(PY) -m infra.reference check
+	$(PYTEST) -q tests/unit/test_imports.py
 
 fmt: $(DEV) ## Bring the code into shape
 	$(PY) -m ruff check --fix-only --quiet .
@@ -86,8 +88,8 @@ fmt: $(DEV) ## Bring the code into shape
 proto: $(DEV) ## Make the stubs anew from protos/
 	$(PY) -m infra.protos generate
 
-docs: $(DEV) ## Make the API reference from protos/
-	$(PY) -m docs.reference
+docs: $(DEV) ## Make the references of API, errors and settings anew
+	$(PY) -m infra.reference generate
 
 clean: down ## Stop the suite and remove everything that was made here, its data too (not the per-user cache)
 	rm -rf $(VENV) .runtime .bmase .cache build dist bench/results .pytest_cache .mypy_cache .ruff_cache *.egg-info sdk/*.egg-info

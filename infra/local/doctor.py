@@ -93,7 +93,7 @@ def _binaries() -> list[Finding]:
 
 def _binary(name: str, where: Callable[[], Path]) -> Finding:
     try:
-        return Finding(name, Verdict.OK, str(where().resolve()))
+        return Finding(name, Verdict.OK, str(where()))
     except RuntimeSetupError:
         return Finding(name, Verdict.WARNING, "not fetched yet", "`bmase up` fetches it")
 
