@@ -85,6 +85,7 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = ""
     drain_seconds: float = Field(default=10.0, ge=0, le=3600)
     call_seconds: float = Field(default=30.0, gt=0, le=3600)  # deadline of a unary call that came without one
+    max_calls: int = Field(default=500, ge=1)  # running at once, watches included
     max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, ge=64 * 1024, le=2**31 - 1)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     token: SecretStr | None = None

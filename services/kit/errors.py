@@ -109,6 +109,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.NOT_LEADER: Entry(_C.UNAVAILABLE, "Another instance leads; try again."),
     Reason.NO_CAPACITY: Entry(_C.RESOURCE_EXHAUSTED, "No node has room for the version."),
     Reason.STORAGE_FULL: Entry(_C.RESOURCE_EXHAUSTED, "The disk or the store is full."),
+    Reason.OVERLOADED: Entry(_C.RESOURCE_EXHAUSTED, "The server runs as many calls as it may."),
     Reason.STORE_UNAVAILABLE: Entry(_C.UNAVAILABLE, "The database or blob store does not answer."),
     Reason.COORDINATION_UNAVAILABLE: Entry(_C.UNAVAILABLE, "Consul does not answer."),
     Reason.SERVICE_UNAVAILABLE: Entry(_C.UNAVAILABLE, "Another service of BMASE does not answer."),

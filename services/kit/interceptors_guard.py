@@ -73,28 +73,28 @@ class Authentication:
 
 
 class InFlight:
-    """Knows the running calls, gives unary ones a deadline, and lets them finish when the server drains.
+    """Knows the running calls: bounds their number, gives unary ones a deadline, lets them finish when draining.
 
     Once draining, every new call is refused, so the number of running ones only falls.
     """
 
-    def __init__(self, call_seconds: float) -> None:
+    def __init__(self, call_seconds: float, max_calls: int) -> None:
         self._call_seconds = call_seconds
+        self._max_calls = max_calls
         self._scopes: dict[Call, asyncio.Timeout] = {}
+        self._working = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
         self._last_arrival = -math.inf
 
     def __len__(self) -> int:
-        return sum(not call.plumbing for call in self._scopes)
+        return self._working
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
         if not call.plumbing:
-            self._last_arrival = call.started
-            if self._draining:
-                raise _going()
+            self._admit(call)
         try:
             async with asyncio.timeout(self._deadline(call)) as scope:
                 self._enter(call, scope)
@@ -107,20 +107,28 @@ class InFlight:
                 raise
             raise _going() if self._draining else _too_long(self._call_seconds) from None
 
+    def _admit(self, call: Call) -> None:
+        self._last_arrival = call.started
+        if self._draining:
+            raise _going()
+        if len(self) >= self._max_calls:
+            raise _overloaded(self._max_calls)
+
     def _deadline(self, call: Call) -> float | None:
         return self._call_seconds if call.unary and call.context.time_remaining() is None else None
 
     def _enter(self, call: Call, scope: asyncio.Timeout) -> None:
         self._scopes[call] = scope
-        self._settle()
+        self._count(call, 1)
 
     def _leave(self, call: Call) -> None:
         del self._scopes[call]
-        self._settle()
+        self._count(call, -1)
 
-    def _settle(self) -> None:
-        """Idle means no work is running; health checks and reflection are not work."""
-        if len(self):
+    def _count(self, call: Call, change: int) -> None:
+        """Health checks and reflection are not work: a server that only answers those is idle."""
+        self._working += 0 if call.plumbing else change
+        if self._working:
             self._idle.clear()
         else:
             self._idle.set()
@@ -161,6 +169,10 @@ def _going() -> DomainError:
     return DomainError(
         Reason.DRAINING, "the server is shutting down", hint="try again: another instance takes the call"
     )
+
+
+def _overloaded(limit: int) -> DomainError:
+    return DomainError(Reason.OVERLOADED, f"the server runs {limit} calls already, as many as it may", hint="try again")
 
 
 def _too_long(seconds: float) -> DomainError:

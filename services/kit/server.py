@@ -7,6 +7,7 @@ elsewhere, running calls get `drain_seconds` to finish, and only then the port c
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ class GrpcServer:
         self._consul = consul
         self._authenticator = authenticator or _authenticator(settings)
         self._meta, self._tags = dict(meta or {}), tuple(tags)
-        self._in_flight = InFlight(settings.call_seconds)
+        self._in_flight = InFlight(settings.call_seconds, settings.max_calls)
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._entry: ConsulRegistration | None = None
@@ -117,8 +118,10 @@ class GrpcServer:
         self._health.not_serving()
         if self._entry is not None:
             await self._entry.stop()
+        until = time.monotonic() + self._settings.drain_seconds
         ended = await self._in_flight.drain(self._settings.drain_seconds)
-        await server.stop(LAST_WORDS_SECONDS)
+        # What is left now are calls whose request is still on its way to us.
+        await server.stop(max(LAST_WORDS_SECONDS, until - time.monotonic()))
         log.info("server.stopped", name=self._name, calls_ended=ended)
 
     def _layers(self) -> list[Any]:

@@ -6,6 +6,7 @@ so that a log line and an INTERNAL answer can be joined, but they leave the proc
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from services.kit.telemetry_logs import configure_logs
 
 log = structlog.get_logger(__name__)
 
-NO_TRACE = "0" * 32
+FLUSH_SECONDS = 2.0
 
 
 def _tracer() -> trace.Tracer:
@@ -66,7 +67,10 @@ def _tracing(settings: ServiceSettings) -> Iterator[trace.Tracer]:
     try:
         yield provider.get_tracer("bmase")
     finally:
-        provider.shutdown()
+        # Sends what is left; a collector that is away may not hold up the end of the process.
+        flushing = threading.Thread(target=provider.shutdown, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_SECONDS)
 
 
 def _otlp(endpoint: str) -> BatchSpanProcessor:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from bmase.reasons import Reason
 from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.kit.config import ServiceSettings
 from services.kit.errors import INTERNAL_TEXT, DomainError, from_rpc_error
@@ -227,3 +228,25 @@ async def test_garbage_on_the_port_disturbs_nobody(echo: tuple[Echo, GrpcServer]
     with socket.create_connection(("127.0.0.1", echo[1].port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + bytes(range(256)) * 100)
     assert await stub.say("hello") == "echo:hello"
+
+
+async def test_calls_beyond_the_limit_are_shed_and_health_still_answers(logs: Logs) -> None:
+    servicer = Echo()
+    settings = ServiceSettings(max_calls=2)
+    async with (
+        GrpcServer(settings, "echo", [registration(servicer)]) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = EchoStub(channel)
+        watches = [stub.watch(StringValue()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        code, error, _ = await _error(stub.say("one too many"))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error is not None
+        assert error.reason is Reason.OVERLOADED
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        watches[0].cancel()
+        await _eventually(lambda: servicer.open_streams == 1)
+        assert await stub.say("room again") == "echo:room again"
