@@ -9,6 +9,7 @@ from functools import partial
 from services.kit import app, telemetry
 from services.kit.client import ServiceClients
 from services.kit.consul import Consul, Session
+from services.kit.server import GrpcServer
 from services.patcher.agent import selfcheck
 from services.patcher.agent.config import AgentSettings
 from services.patcher.agent.fetch import Fetcher
@@ -48,6 +49,7 @@ async def build(stack: AsyncExitStack) -> None:
     wakes.append(node.wake)
     NodeMetrics(told.registry, tools.monitor, node)
 
+    await stack.enter_async_context(GrpcServer(settings, "agent", [], telemetry=told))  # health, for probes
     await stack.enter_async_context(registration(consul, settings))
     app.supervise(stack, publisher.run(), "publisher")
     app.supervise(stack, tools.monitor.run(), "monitor")

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from services.patcher.documents import Step
+from tests.integration.patcher.bench import NodeBench, affine_files
+from tests.integration.patcher.bytes_registry import BytesRegistry
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_loads_proves_serves_and_unloads(node: NodeBench, registry: BytesRegistry) -> None:
+    await node.desire(registry.version("digits", 3, affine_files(2, 1)))
+    status = await node.reaches("digits", Step.READY, 3)
+    assert await node.answer("digits", 3) == [3.0] * 4
+    assert node.preloaded() == ["digits"]
+    assert (status.reason, status.message) == ("", "")
+    await node.desire()
+    await node.leaves("digits")
+    assert node.preloaded() == []
+    with pytest.raises(InferenceServerException, match="unknown model"):
+        await node.answer("digits")
+    assert not (node.triton.repository / "digits").exists()
+
+
+async def test_a_killed_triton_is_back_with_its_models(node: NodeBench, registry: BytesRegistry) -> None:
+    await node.desire(registry.version("a", 1, affine_files(2, 0)), registry.version("b", 7, affine_files(3, 0)))
+    for model in ("a", "b"):
+        await node.reaches(model, Step.READY)
+    began = time.monotonic()
+    node.triton.process.kill()
+    await node.reaches("a", Step.LOST, timeout=10)
+    await node.usable(False)
+    node.triton.process.start()
+    for model in ("a", "b"):
+        await node.reaches(model, Step.READY)
+    took = time.monotonic() - began
+    assert (await node.answer("a"), await node.answer("b")) == ([2.0] * 4, [3.0] * 4)
+    print(f"killed to ready: {took:.1f} s")
+    assert took < 15
+
+
+async def test_one_version_gives_way_to_the_other(node: NodeBench, registry: BytesRegistry) -> None:
+    await node.desire(registry.version("digits", 1, affine_files(1, 0)))
+    await node.reaches("digits", Step.READY, 1)
+    both: list[set[str]] = []
+    watching = asyncio.create_task(_watch_versions(node, both))
+    await node.desire(registry.version("digits", 2, affine_files(5, 0)))
+    await node.reaches("digits", Step.READY, 2)
+    watching.cancel()
+    assert await node.answer("digits", 2) == [5.0] * 4
+    assert both
+    assert all(len(versions) <= 1 for versions in both), "two versions of one model were loaded together"
+
+
+async def _watch_versions(node: NodeBench, seen: list[set[str]]) -> None:
+    while True:
+        with node.triton.client() as client:
+            index = await asyncio.to_thread(client.get_model_repository_index)
+        seen.append({m.version for m in index.models if m.name == "digits" and m.state == "READY"})
+        await asyncio.sleep(0.02)
