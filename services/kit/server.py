@@ -153,8 +153,7 @@ def _check(settings: ServiceSettings, target: str) -> dict[str, Any]:
     if settings.tls.mutual:
         host, port = split_address(target)
         return tcp_check(host, port)  # Consul has no certificate of ours to show
-    check = grpc_check(target, tls=settings.tls.enabled)
-    return {**check, "TLSSkipVerify": True} if settings.tls.enabled else check
+    return grpc_check(target, tls=settings.tls.enabled)
 
 
 def _options(settings: ServiceSettings) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from services.kit.consul import Consul
 from services.kit.errors import from_rpc_error
 from services.kit.server import GrpcServer
 from services.kit.telemetry import Telemetry
+from tests.support.certificates import Certificates
 from tests.support.consul import Consul as ConsulServer
 from tests.support.echo import KINDS, Echo, EchoStub, registration
 
@@ -254,3 +256,16 @@ async def test_closing_leaves_no_task_behind(fleet: Fleet, consul: Consul) -> No
     await asyncio.sleep(0.2)
     left = {task.get_name() for task in asyncio.all_tasks() - before if "instances" in task.get_name()}
     assert left == set()
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_with_tls_the_instance_passes_its_check_and_the_token_travels(
+    mutual: bool, fleet: Fleet, consul: Consul, tmp_path: Path
+) -> None:
+    certificates = Certificates(tmp_path)
+    tls = {**certificates.ours, "ca": certificates.ca, "mutual": mutual}
+    echo, _ = await fleet.add("a", token=TOKEN, tls=tls)
+    own = tls if mutual else {"ca": certificates.ca}
+    async with ServiceClients(consul, ServiceSettings(token=TOKEN, tls=own)) as clients:
+        assert await EchoStub(clients.channel(fleet.name)).say("hello", timeout=10) == "a:hello"
+    assert echo.headers["authorization"] == f"Bearer {TOKEN}"

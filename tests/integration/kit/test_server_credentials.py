@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import trustme
 from bmase.reasons import Reason
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -19,29 +17,11 @@ from services.kit.client import dialer
 from services.kit.config import ServiceSettings
 from services.kit.errors import from_rpc_error
 from services.kit.server import GrpcServer
+from tests.support.certificates import Certificates
 from tests.support.echo import KINDS, Echo, EchoStub, registration
 
 TOKEN = "the-token-of-these-tests"
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
-
-
-class Certificates:
-    """An authority with a certificate for 127.0.0.1, and a stranger's."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._ca = trustme.CA()
-        self.ca = folder / "ca.pem"
-        self._ca.cert_pem.write_to_path(str(self.ca))
-        self.ours = self._issued(self._ca, "ours")
-        self.strangers = self._issued(trustme.CA(), "stranger")
-
-    def _issued(self, ca: trustme.CA, name: str) -> dict[str, Path]:
-        issued = ca.issue_cert("127.0.0.1", "localhost")
-        paths = {"cert": self._folder / f"{name}.pem", "key": self._folder / f"{name}.key"}
-        issued.cert_chain_pems[0].write_to_path(str(paths["cert"]))
-        issued.private_key_pem.write_to_path(str(paths["key"]))
-        return paths
 
 
 @pytest.fixture(scope="module")
