@@ -50,7 +50,9 @@ class ProcessState:
 
 
 def render(place: Place, programs: Iterable[Program], common: Mapping[str, str]) -> str:
-    """supervisord's configuration. Percent signs are doubled, as its interpolation wants."""
+    """supervisord's configuration. Percent signs are doubled as its interpolation wants; paths it expands twice."""
+    if "%" in str(place.root):
+        raise SuiteError(f"{place.root} has a percent sign in it", hint="use a data folder with a plainer name")
     conf = configparser.RawConfigParser()
     conf["unix_http_server"] = {"file": _escape(str(place.socket)), "chmod": "0700"}
     conf["rpcinterface:supervisor"] = {

@@ -127,6 +127,7 @@ def test_a_node_js_client(served: Suite, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(NODE_CLIENT, folder, ignore=shutil.ignore_patterns("node_modules"))
     subprocess.run([_program("npm"), "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=180)
+    served.cli("protos", "export", str(folder / "contract.binpb"))
     arguments = [served.address, MODEL, "x", "1,2,3,4"]
     done = subprocess.run(
         [_program("node"), "client.js", *arguments],
@@ -139,7 +140,7 @@ def test_a_node_js_client(served: Suite, tmp_path: Path) -> None:
 def test_perf_analyzer(served: Suite) -> None:
     program = Path(sys.executable).parent / "perf_analyzer"
     done = subprocess.run(
-        [program, "-m", MODEL, "-i", "grpc", "-u", served.address, "--concurrency-range", "2", "--request-count", "200"],
+        [program, "-m", MODEL, "-i", "grpc", "-u", served.address, "--concurrency-range=2", "--request-count=200"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
