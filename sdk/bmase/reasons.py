@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     # The present state does not allow it.
     ETAG_MISMATCH = "ETAG_MISMATCH"
+    REVISION_GONE = "REVISION_GONE"
     VERSION_IN_USE = "VERSION_IN_USE"
     VERSION_NOT_DEPLOYED = "VERSION_NOT_DEPLOYED"
     VERSION_IN_ROUTE = "VERSION_IN_ROUTE"

@@ -100,6 +100,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.SIZE_MISMATCH: Entry(_C.FAILED_PRECONDITION, "The content has another size than announced."),
     Reason.UPLOAD_OFFSET_MISMATCH: Entry(_C.FAILED_PRECONDITION, "The upload goes on at another offset."),
     Reason.ETAG_MISMATCH: Entry(_C.ABORTED, "The resource was changed since it was read."),
+    Reason.REVISION_GONE: Entry(_C.OUT_OF_RANGE, "The changes after this revision are not kept any more."),
     Reason.VERSION_IN_USE: Entry(_C.FAILED_PRECONDITION, "Something refers to the version."),
     Reason.VERSION_NOT_DEPLOYED: Entry(_C.FAILED_PRECONDITION, "The version is not ready on any node."),
     Reason.VERSION_IN_ROUTE: Entry(_C.FAILED_PRECONDITION, "The version still takes traffic."),

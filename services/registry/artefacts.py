@@ -1,0 +1,170 @@
+"""Artefacts: bytes under their digest, stored once however often they are used.
+
+Each stored blob has a key of its own (digest and a nonce) that is never used twice. Before a blob is put, and from the
+moment its artefact is removed, the key stands in `spare_blobs`. So whatever is interrupted or raced, a blob either
+belongs to an artefact, or is announced as spare and will be removed; and removing a spare one can never hit an
+artefact.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmase.reasons import Reason
+from bmase.registry.v1 import registry_pb2 as pb
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.kit.blob import BlobStore
+from services.kit.database import Database, is_duplicate
+from services.kit.errors import DomainError
+from services.registry import content, moments
+from services.registry.tables import artefacts, spare_blobs
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A stored artefact."""
+
+    digest: str
+    size: int
+    blob_key: str
+    create_time: int
+
+
+class Artefacts:
+    """What is stored, and how it gets there."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self._database = database
+        self.store = store
+
+    async def find(self, digest: str) -> Artefact | None:
+        """The artefact, or None."""
+        async with self._database.read() as session:
+            return (await _select(session, [digest])).get(digest)
+
+    async def get(self, digest: str) -> Artefact:
+        """The artefact; ARTEFACT_NOT_FOUND."""
+        found = await self.find(digest)
+        if found is None:
+            raise not_found(digest)
+        return found
+
+    async def claim(self, digests: Iterable[str]) -> dict[str, Artefact]:
+        """Those of the digests that are stored; garbage collection leaves them alone for its minimum age from now
+        on.
+        """
+        wanted = sorted(set(digests))
+        async with self._database.read() as session:
+            if not await _select(session, wanted):
+                return {}
+
+        async def work(session: AsyncSession) -> dict[str, Artefact]:
+            await session.execute(
+                update(artefacts).where(artefacts.c.digest.in_(wanted)).values(touch_time=moments.now())
+            )
+            return await _select(session, wanted)
+
+        return await self._database.run(work)
+
+    async def put_bytes(self, raw: bytes) -> Artefact:
+        """Stores small content, or finds it."""
+        return await self.put(content.sha256(raw), len(raw), raw)
+
+    async def put(self, digest: str, size: int, source: Path | bytes) -> Artefact:
+        """Stores content whose digest and size the caller has verified. A file is taken over by the store: it is
+        gone.
+        """
+        known = (await self.claim([digest])).get(digest)
+        if known is not None:
+            return known
+        made = Artefact(digest, size, _new_key(digest), moments.now())
+        async with self._database.begin() as session:
+            await session.execute(spare_blobs.insert().values(blob_key=made.blob_key, since=made.create_time))
+        await self.store.put_if_absent(made.blob_key, source, consume=True)
+        stored = await self._adopt(made)
+        if stored.blob_key != made.blob_key:
+            await self.discard(made.blob_key)
+        return stored
+
+    async def _adopt(self, made: Artefact) -> Artefact:
+        """Turns a spare blob into the artefact, unless somebody else was first: then theirs."""
+
+        async def work(session: AsyncSession) -> Artefact:
+            known = (await _select(session, [made.digest])).get(made.digest)
+            if known is not None:
+                touch = update(artefacts).where(artefacts.c.digest == made.digest).values(touch_time=moments.now())
+                await session.execute(touch)
+                return known
+            mine = spare_blobs.c.blob_key == made.blob_key
+            if await session.scalar(select(spare_blobs.c.since).where(mine).with_for_update()) is None:
+                raise DomainError(
+                    Reason.STORE_UNAVAILABLE,
+                    "storing the artefact took so long that it was given up",
+                    hint="Try again.",
+                )
+            await session.execute(delete(spare_blobs).where(mine))
+            values = {
+                "digest": made.digest,
+                "size": made.size,
+                "blob_key": made.blob_key,
+                "create_time": made.create_time,
+                "touch_time": moments.now(),
+            }
+            await session.execute(artefacts.insert().values(values))
+            return made
+
+        try:
+            return await self._database.run(work)
+        except IntegrityError as error:
+            if not is_duplicate(error):
+                raise
+            return await self._database.run(work)
+
+    async def discard(self, blob_key: str) -> None:
+        """Removes a spare blob; it stays announced until it is gone."""
+        await self.store.delete(blob_key)
+        async with self._database.begin() as session:
+            await session.execute(delete(spare_blobs).where(spare_blobs.c.blob_key == blob_key))
+
+    def stream(self, artefact: Artefact, offset: int, length: int | None) -> AsyncIterator[bytes]:
+        """The bytes from an offset."""
+        return self.store.stream(artefact.blob_key, offset, length)
+
+    async def read_small(self, artefact: Artefact) -> bytes:
+        """All bytes of an artefact whose size the caller has bounded."""
+        return b"".join([piece async for piece in self.stream(artefact, 0, None)])
+
+
+def message(artefact: Artefact) -> pb.Artefact:
+    """For the wire."""
+    return pb.Artefact(
+        digest=artefact.digest, size_bytes=artefact.size, create_time=moments.stamp(artefact.create_time)
+    )
+
+
+def not_found(digest: str, field: str = "digest") -> DomainError:
+    """ARTEFACT_NOT_FOUND naming the field that asked for it."""
+    return DomainError(
+        Reason.ARTEFACT_NOT_FOUND,
+        f"no artefact {digest} is stored",
+        field=field,
+        hint="Upload it first.",
+        metadata={"digest": digest},
+    )
+
+
+async def _select(session: AsyncSession, digests: list[str]) -> dict[str, Artefact]:
+    columns = (artefacts.c.digest, artefacts.c.size, artefacts.c.blob_key, artefacts.c.create_time)
+    found = await session.execute(select(*columns).where(artefacts.c.digest.in_(digests)))
+    return {row.digest: Artefact(*row) for row in found}
+
+
+def _new_key(digest: str) -> str:
+    plain = digest.removeprefix("sha256:")
+    return f"sha256/{plain[:2]}/{plain}-{secrets.token_hex(8)}"

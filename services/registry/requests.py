@@ -1,0 +1,344 @@
+"""The bounds of every request, field for field as in the proto."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Self
+
+from bmase.registry.v1 import registry_pb2 as pb
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from services.kit.decode import (
+    MODEL_NAME_RULE,
+    Digest,
+    Labels,
+    ModelRef,
+    ModelResource,
+    PageSize,
+    PageToken,
+    RelativePath,
+    RequestId,
+    VersionNumber,
+    VersionRef,
+    VersionResource,
+    known_enum,
+    parse_model,
+    parse_version,
+)
+from services.registry.signature import DATATYPES
+
+MAX_SIZE = 2**43  # 8 TiB: above any disk that an artefact could be staged on
+MAX_WAIT_US = 10_000_000
+ALIAS_RULE = "must be 1 to 63 of a-z, 0-9, '-', begin with a letter, not end with '-', and not be 'latest'"
+_ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _refuse(text: str) -> PydanticCustomError:
+    return PydanticCustomError("bound", text)  # type: ignore[arg-type]
+
+
+def is_alias(text: str) -> bool:
+    """Whether the text can be an alias."""
+    return _ALIAS.fullmatch(text) is not None and text != "latest"
+
+
+def _alias(value: str) -> str:
+    if not is_alias(value):
+        raise _refuse(ALIAS_RULE)
+    return value
+
+
+def _plain(value: str) -> str:
+    if _CONTROL.search(value):
+        raise _refuse("must not contain control characters")
+    return value
+
+
+def _update_fields(value: list[str]) -> list[str]:
+    if unknown := set(value) - {"description", "labels"}:
+        raise _refuse(f"{sorted(unknown)[0][:40]!r} cannot be changed; only description and labels can")
+    return value or ["description", "labels"]
+
+
+Alias = Annotated[str, AfterValidator(_alias)]
+Description = Annotated[str, Field(max_length=4000)]
+PlainText = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
+Filter = Annotated[str, Field(max_length=2000)]
+UpdateFields = Annotated[list[str], Field(max_length=10), AfterValidator(_update_fields)]
+OptionalDigest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+
+
+class ModelInput(BaseModel):
+    """What a caller may say about a model."""
+
+    name: ModelResource
+    description: Description = ""
+    labels: Labels = {}
+    etag: Annotated[str, Field(max_length=64)] = ""
+
+
+class CreateModel(BaseModel):
+    model: ModelInput
+    request_id: RequestId = ""
+
+
+class ModelNamed(BaseModel):
+    """GetModel, UndeleteModel."""
+
+    name: ModelResource
+
+
+class DeleteModel(ModelNamed):
+    etag: Annotated[str, Field(max_length=64)] = ""
+
+
+class UpdateModel(BaseModel):
+    model: ModelInput
+    update_fields: UpdateFields
+
+
+class Page(BaseModel):
+    """What lists have in common."""
+
+    page_size: PageSize
+    page_token: PageToken
+    filter: Filter
+    order_by: Annotated[str, Field(max_length=100)]
+    show_deleted: bool
+
+
+class ListModels(Page):
+    pass
+
+
+def _parent(value: str) -> ModelRef | None:
+    return None if value == "models/-" else parse_model(value)
+
+
+class ListVersions(Page):
+    parent: Annotated[ModelRef | None, BeforeValidator(_parent)]
+
+
+class FileInput(BaseModel):
+    path: RelativePath
+    digest: Digest
+    role: Annotated[int, known_enum(pb.File.Role, allow_unspecified=True)]
+
+    @field_validator("path")
+    @classmethod
+    def _no_part_of_the_layout(cls, value: str) -> str:
+        if any(part.startswith(".") for part in value.split("/")):
+            raise _refuse("must have no part that begins with '.'")
+        return value
+
+
+class TensorInput(BaseModel):
+    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+    datatype: str
+    shape: Annotated[list[Annotated[int, Field(ge=-1, le=2**31 - 1)]], Field(min_length=1, max_length=16)]
+    optional: bool = False
+
+    @field_validator("datatype")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in DATATYPES:
+            raise _refuse(f"must be one of {', '.join(DATATYPES)}")
+        return value
+
+
+def _distinct(value: list[TensorInput]) -> list[TensorInput]:
+    names = [tensor.name for tensor in value]
+    if len(set(names)) != len(names):
+        raise _refuse("must not name a tensor twice")
+    return value
+
+
+Tensors = Annotated[list[TensorInput], Field(max_length=1000), AfterValidator(_distinct)]
+
+
+class SignatureInput(BaseModel):
+    inputs: Tensors
+    outputs: Annotated[Tensors, Field(min_length=1)]
+
+
+class BatchingInput(BaseModel):
+    preferred_batch_sizes: Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(max_length=32)] = []
+    max_queue_delay_us: Annotated[int, Field(ge=0, le=MAX_WAIT_US)] = 0
+
+
+class ServingInput(BaseModel):
+    """`max_batch_size` -1 or absent: found out from the model."""
+
+    max_batch_size: Annotated[int, Field(ge=-1, le=65536)] = -1
+    dynamic_batching: BatchingInput | None = None
+    instances: Annotated[int, Field(ge=0, le=256)] = 0
+    parameters: dict[str, str] = {}
+    backend: str = ""
+
+    @field_validator("parameters")
+    @classmethod
+    def _bounded(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) > 64 or any(not 0 < len(key) <= 255 or len(text) > 4000 for key, text in value.items()):
+            raise _refuse("must have at most 64 entries, keys of 1 to 255 and values of at most 4,000 characters")
+        if any(_CONTROL.search(key) for key in value):
+            raise _refuse("keys must not contain control characters")
+        return value
+
+    @field_validator("backend")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if _BACKEND.fullmatch(value) is None:
+            raise _refuse("must be up to 63 of a-z, 0-9, '_', '-'")
+        return value
+
+    @model_validator(mode="after")
+    def _preferred_within_batch(self) -> Self:
+        sizes = self.dynamic_batching.preferred_batch_sizes if self.dynamic_batching else []
+        if self.max_batch_size > 0 and any(size > self.max_batch_size for size in sizes):
+            raise _refuse("preferred_batch_sizes must not be above max_batch_size")
+        return self
+
+
+class LineageInput(BaseModel):
+    source: PlainText = ""
+    job: PlainText = ""
+    data_digest: OptionalDigest = ""
+    code_digest: OptionalDigest = ""
+    environment_digest: OptionalDigest = ""
+    parent_version: VersionRef | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] = 0
+    parameters: dict[str, Any] = {}
+    author: PlainText = ""
+
+    @field_validator("parent_version", mode="before")
+    @classmethod
+    def _parent(cls, value: str) -> VersionRef | None:
+        return parse_version(value) if value else None
+
+
+class VersionInput(BaseModel):
+    description: Description = ""
+    labels: Labels = {}
+    format: Annotated[int, known_enum(pb.Format, allow_unspecified=True)] = 0
+    files: Annotated[list[FileInput], Field(min_length=1, max_length=1000)]
+    signature: SignatureInput | None = None
+    serving: ServingInput | None = None
+    lineage: LineageInput = LineageInput()
+    metrics: dict[str, float] = {}
+
+    @field_validator("files")
+    @classmethod
+    def _paths_are_distinct(cls, value: list[FileInput]) -> list[FileInput]:
+        paths = {file.path for file in value}
+        if len(paths) != len(value):
+            raise _refuse("must not name a path twice")
+        for path in paths:
+            parts = path.split("/")
+            if any("/".join(parts[:cut]) in paths for cut in range(1, len(parts))):
+                raise _refuse(f"{path!r} lies inside another path that is a file")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, value: dict[str, float]) -> dict[str, float]:
+        if len(value) > 256 or any(_METRIC.fullmatch(key) is None for key in value):
+            raise _refuse("must have at most 256 entries with keys of 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-'")
+        if not all(math.isfinite(number) for number in value.values()):
+            raise _refuse("must be finite numbers")
+        return value
+
+
+class CreateVersion(BaseModel):
+    parent: ModelResource
+    version: VersionInput
+    request_id: RequestId = ""
+    create_model: bool = False
+
+
+def _version_or_alias(value: str) -> tuple[str, str]:
+    model, _, last = value.rpartition("/versions/")
+    found = parse_model(model) if model else None
+    if found is None or not (last == "latest" or is_alias(last) or re.fullmatch(r"[1-9][0-9]{0,9}", last)):
+        raise _refuse(
+            "must be 'models/{model}/versions/{n}', with a number, an alias or 'latest'; the model " + MODEL_NAME_RULE
+        )
+    return found.model, last
+
+
+class GetVersion(BaseModel):
+    """`name` as (model, number or alias or "latest")."""
+
+    name: Annotated[tuple[str, str], BeforeValidator(_version_or_alias)]
+
+
+class VersionNamed(BaseModel):
+    """DeleteVersion, UndeleteVersion."""
+
+    name: VersionResource
+
+
+class VersionChange(BaseModel):
+    name: VersionResource
+    description: Description = ""
+    labels: Labels = {}
+
+
+class UpdateVersion(BaseModel):
+    version: VersionChange
+    update_fields: UpdateFields
+
+
+class SetAlias(BaseModel):
+    model: ModelResource
+    alias: Alias
+    version: VersionNumber
+    expected_version: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0
+
+
+class DeleteAlias(BaseModel):
+    model: ModelResource
+    alias: Alias
+
+
+class HoldOn(BaseModel):
+    """PutHold, DeleteHold."""
+
+    version: VersionResource
+    holder: Annotated[PlainText, Field(min_length=1)]
+
+
+class StartUpload(BaseModel):
+    digest: Digest
+    size_bytes: Annotated[int, Field(ge=0, le=MAX_SIZE)]
+
+
+class UploadNamed(BaseModel):
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class ArtefactNamed(BaseModel):
+    digest: Digest
+
+
+class ReadArtefact(ArtefactNamed):
+    offset: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
+    length: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
+
+
+class CollectGarbage(BaseModel):
+    dry_run: bool = False
+    min_age_seconds: Annotated[int, Field(ge=0, le=10 * 365 * 86400)] = 0
+
+
+def _any_model(value: str) -> ModelRef | None:
+    return parse_model(value) if value else None
+
+
+class WatchModels(BaseModel):
+    from_revision: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    model: Annotated[ModelRef | None, BeforeValidator(_any_model)] = None
