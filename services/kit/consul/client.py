@@ -8,7 +8,7 @@ from pathlib import Path
 from services.kit.consul.kv import Kv
 from services.kit.consul.model import Instance, Listing
 from services.kit.consul.transport import Transport
-from services.kit.consul.watch import watch_instances, watch_prefix
+from services.kit.consul.watch import EpochWatch, watch_instances, watch_prefix
 
 
 class Consul:
@@ -22,6 +22,7 @@ class Consul:
     ) -> None:
         self.transport = Transport(url, token, ca, cert)
         self.kv = Kv(self.transport)
+        self._epochs = EpochWatch(self.kv)
 
     async def __aenter__(self) -> Consul:
         return self
@@ -34,8 +35,8 @@ class Consul:
 
     def watch(self, prefix: str) -> AsyncIterator[Listing]:
         """The listing now and after every change; see `watch.watch_prefix`."""
-        return watch_prefix(self.kv, prefix)
+        return watch_prefix(self.kv, self._epochs, prefix)
 
     def watch_service(self, name: str) -> AsyncIterator[list[Instance]]:
         """The passing instances now and after every change; see `watch.watch_instances`."""
-        return watch_instances(self.transport, name)
+        return watch_instances(self.kv, self._epochs, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -35,12 +36,32 @@ Decoded = TypeVar("Decoded")
 Payload = list[dict[str, Any]]
 
 
+class Epochs:
+    """The epoch that was read last, and a way to wait until it is another one."""
+
+    def __init__(self) -> None:
+        self._latest = ""
+        self._turn = asyncio.Event()
+
+    def saw(self, epoch: str) -> None:
+        if epoch != self._latest:
+            self._latest = epoch
+            self._turn.set()
+            self._turn = asyncio.Event()
+
+    async def left(self, epoch: str) -> None:
+        """Returns once somebody has read another epoch than `epoch`."""
+        while self._latest in {"", epoch}:
+            await self._turn.wait()
+
+
 class Kv:
     """The key-value store. Every method raises COORDINATION_UNAVAILABLE when Consul cannot answer."""
 
     def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+        self.transport = transport
         self._api = transport.api.kv
+        self.epochs = Epochs()
 
     async def get(self, key: str) -> Entry | None:
         _, entries = await self.read(key, recurse=False)
@@ -57,16 +78,19 @@ class Kv:
             before = after
 
     async def put(self, key: str, value: Value) -> None:
-        await self._transport.call(self._api.put(checked_key(key), encode(key, value)))
+        await self.transport.call(self._api.put(checked_key(key), encode(key, value)))
 
     async def cas(self, key: str, value: Value, modify_index: int) -> bool:
-        """Writes if the key is still at `modify_index` (0: does not exist). False: somebody else wrote."""
+        """Writes if the key is still at `modify_index` (0: does not exist). False: somebody else wrote.
+
+        Consul takes a write of the value that is there already for done: it succeeds and the index stays.
+        """
         data = encode(key, value)
-        return bool(await self._transport.call(self._api.put(checked_key(key), data, cas=modify_index)))
+        return bool(await self.transport.call(self._api.put(checked_key(key), data, cas=modify_index)))
 
     async def delete(self, key: str, *, modify_index: int | None = None) -> bool:
         """Deletes the key, or only that state of it; deleting what is not there succeeds."""
-        return bool(await self._transport.call(self._api.delete(checked_key(key), cas=modify_index)))
+        return bool(await self.transport.call(self._api.delete(checked_key(key), cas=modify_index)))
 
     async def txn(self, operations: Sequence[KvOp]) -> bool:
         """All operations or none. False: a check or a compare failed and nothing was written."""
@@ -78,11 +102,11 @@ class Kv:
         for operation in operations:
             checked_key(operation.key)
         payload = [operation.payload() for operation in operations]
-        return bool(await self._transport.call(self._txn(payload)))
+        return bool(await self.transport.call(self._txn(payload)))
 
     async def _txn(self, payload: Payload) -> bool:
         try:
-            await self._transport.api.txn.put(payload)
+            await self.transport.api.txn.put(payload)
         except ClientError as error:
             if str(error).startswith("409"):
                 return False
@@ -94,11 +118,11 @@ class Kv:
 
         A snapshot that an operator restores keeps the epoch of the snapshot: deleting this key then tells everybody.
         """
-        while True:
-            entry = await self.get(EPOCH_KEY)
-            if entry:
-                return entry.value.decode(errors="replace")
+        while not (entry := await self.get(EPOCH_KEY)):
             await self.cas(EPOCH_KEY, secrets.token_hex(8), 0)
+        epoch = entry.value.decode(errors="replace")
+        self.epochs.saw(epoch)
+        return epoch
 
     async def read(
         self, prefix: str, *, recurse: bool = True, index: int = 0, known: Mapping[str, Entry] | None = None
@@ -112,9 +136,9 @@ class Kv:
             return answered(response, lambda items: decode_entries(items, known or {}))
 
         # py-consul's own kv.get decodes every value each time; at 10,000 keys that is most of a watch's work.
-        api = self._transport.api
+        api = self.transport.api
         request = api.http.get(decode, f"/v1/kv/{checked_key(prefix)}", params, api.prepare_headers())
-        return await self._transport.call(request, WAIT_LIMIT if index else CALL_SECONDS)
+        return await self.transport.call(request, WAIT_LIMIT if index else CALL_SECONDS)
 
 
 def answered(response: Response, decode: Callable[[Any], Decoded]) -> tuple[int, Decoded]:

@@ -6,8 +6,10 @@ A watch ends only by being closed. While Consul is away it delivers nothing: its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,6 +24,11 @@ log = structlog.get_logger(__name__)
 # After an interruption an agent may know none of its services (wiped) or hold all for critical (restarted): instances
 # missing in that time are not gone yet. Registrations return within two seconds and gRPC checks run every second.
 SETTLE_SECONDS = 6.0
+SETTLE_LOOK_SECONDS = 0.25
+
+LOOK_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
 
 
 class Outage:
@@ -48,33 +55,76 @@ class Outage:
         return True
 
 
-async def watch_prefix(kv: Kv, prefix: str) -> AsyncIterator[Listing]:
+class EpochWatch:
+    """One look a second at the epoch, shared by all watches of a client and running while there are any.
+
+    A store can be replaced between two queries without any of them failing, and a query that waits for an index of the
+    old store would wait out its time in the new one.
+    """
+
+    def __init__(self, kv: Kv) -> None:
+        self._kv = kv
+        self._watches = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> EpochWatch:
+        self._watches += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look(), name="epoch of the coordination store")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watches -= 1
+        if self._watches == 0 and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(DomainError):
+                await self._kv.epoch()
+
+    async def during(self, epoch: str, query: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """The answer of `query`, or None when the epoch ended before it came."""
+        tasks = asyncio.create_task(query), asyncio.create_task(self._kv.epochs.left(epoch))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return await tasks[0] if tasks[0].done() else None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def watch_prefix(kv: Kv, epochs: EpochWatch, prefix: str) -> AsyncIterator[Listing]:
     """The listing of `prefix` now and after every change of its keys or of the store's epoch."""
     checked_key(prefix)
     outage, pace = Outage(f"watch of {prefix}"), Pace()
     delivered: Listing | None = None
     index = 0
     epoch = ""
-    while True:
-        await asyncio.sleep(pace.wait())
-        try:
-            epoch = epoch or await kv.epoch()
-            known = delivered.entries if delivered and delivered.epoch == epoch else {}
-            answer, entries = await kv.read(prefix, index=index, known=known)
-            # The read belongs to `epoch` only if the store still bears that name afterwards; names are never reused.
-            after = await kv.epoch()
-        except DomainError as error:
-            await outage.failed(error)
-            index, epoch = 0, ""
-            continue
-        outage.over()
-        if after != epoch:
-            index, epoch = 0, after
-            continue
-        index = next_index(index, answer)
-        if delivered is None or delivered.epoch != epoch or not _same(entries, delivered.entries):
-            delivered = Listing(answer, entries, epoch)
-            yield delivered
+    with epochs:
+        while True:
+            await asyncio.sleep(pace.wait())
+            try:
+                epoch = epoch or await kv.epoch()
+                known = delivered.entries if delivered and delivered.epoch == epoch else {}
+                answer = await epochs.during(epoch, kv.read(prefix, index=index, known=known))
+                # What was read belongs to `epoch` only if the store still bears that name; names are never reused.
+                after = await kv.epoch()
+            except DomainError as error:
+                await outage.failed(error)
+                index, epoch = 0, ""
+                continue
+            outage.over()
+            if answer is None or after != epoch:
+                index, epoch = 0, after
+                continue
+            index, entries = next_index(index, answer[0]), answer[1]
+            if delivered is None or delivered.epoch != epoch or not _same(entries, delivered.entries):
+                delivered = Listing(answer[0], entries, epoch)
+                yield delivered
 
 
 def _same(entries: dict[str, Entry], earlier: dict[str, Entry]) -> bool:
@@ -82,34 +132,49 @@ def _same(entries: dict[str, Entry], earlier: dict[str, Entry]) -> bool:
     return len(entries) == len(earlier) and all(earlier.get(key) is entry for key, entry in entries.items())
 
 
-async def watch_instances(transport: Transport, service: str) -> AsyncIterator[list[Instance]]:
+async def watch_instances(kv: Kv, epochs: EpochWatch, service: str) -> AsyncIterator[list[Instance]]:
     """The passing instances of `service` now and after every change, sorted by id."""
-    outage, pace = Outage(f"instances of {service}"), Pace()
+    checked_name(service)
+    outage, pace, settling = Outage(f"instances of {service}"), Pace(), Settling()
     delivered: list[Instance] | None = None
-    settled_at = 0.0
     index = 0
-    while True:
-        await asyncio.sleep(pace.wait())
-        try:
-            answer, found = await _instances(transport, service, index)
-        except DomainError as error:
-            await outage.failed(error)
-            index = 0
-            continue
-        restarted = next_index(index, answer) == 0
-        if outage.over() or restarted:
-            settled_at = time.monotonic() + SETTLE_SECONDS
-        index = next_index(index, answer)
-        if delivered is not None and time.monotonic() < settled_at:
-            merged = _merged(delivered, found)
-            index = 0 if merged != found else index
-        else:
-            merged = found
-        if merged != delivered:
-            delivered = merged
-            yield merged
-        if index == 0 and not restarted:
-            await asyncio.sleep(0.5)
+    epoch = ""
+    with epochs:
+        while True:
+            await asyncio.sleep(pace.wait())
+            try:
+                epoch = epoch or await kv.epoch()
+                answer = await epochs.during(epoch, _instances(kv.transport, service, index))
+            except DomainError as error:
+                await outage.failed(error)
+                index, epoch = 0, ""
+                continue
+            if outage.over() or answer is None:
+                settling.begin()
+            if answer is None:
+                index, epoch = 0, ""
+                continue
+            index, found = next_index(index, answer[0]), answer[1]
+            if delivered is not None and settling and (kept := _merged(delivered, found)) != found:
+                # Asks again instead of waiting for a change: the end of the settling is none.
+                found, index = kept, 0
+                await asyncio.sleep(SETTLE_LOOK_SECONDS)
+            if found != delivered:
+                delivered = found
+                yield found
+
+
+class Settling:
+    """True for a while after an interruption, in which instances may be missing that are not gone."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def begin(self) -> None:
+        self._until = time.monotonic() + SETTLE_SECONDS
+
+    def __bool__(self) -> bool:
+        return time.monotonic() < self._until
 
 
 def _merged(last: list[Instance], found: list[Instance]) -> list[Instance]:
