@@ -178,3 +178,13 @@ def lookup(table: Sequence[float]) -> onnx.ModelProto:
         [port("y", "FP32", ["batch", 1])],
         [numpy_helper.from_array(np.array(table, np.float32), "table")],
     )
+
+
+def column_sums(width: int = 4) -> onnx.ModelProto:
+    """y [1, width] = sums over the batch: an output whose first dimension is not the batch."""
+    return model(
+        [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)],
+        [port("x", "FP32", ["batch", width])],
+        [port("y", "FP32", ["rows", width])],
+        [numpy_helper.from_array(np.array([0], np.int64), "axes")],
+    )

@@ -11,6 +11,7 @@ import tritonclient.grpc as grpc_client
 
 from infra.runtime import ensure
 from infra.runtime.layout import CHECKOUT
+from infra.triton.command import SHM_PREFIX
 from tests.support.ports import free_ports
 from tests.support.process import Process, accepts
 
@@ -87,5 +88,11 @@ class Triton:
             client.unload_model(model)
 
     def stop(self) -> None:
-        """Ends the server and everything it started."""
+        """Ends the server in good order: a second or so for each loaded model."""
         self.process.stop()
+
+    def kill(self) -> None:
+        """kill -9 to the server and its children, and what they can then not clear away themselves."""
+        self.process.kill()
+        for region in Path("/dev/shm").glob(f"{SHM_PREFIX}{self.process.pid}_*"):
+            region.unlink(missing_ok=True)

@@ -44,7 +44,9 @@ def identities(triton: Triton) -> Triton:
     """Two models that hand every tensor through: one with all types numpy knows, one with BF16."""
     plain = [name for name in onnx_models.ELEMENTS if name != "BF16"]
     for model, datatypes in (("identities", plain), ("identity_bf16", ["BF16"])):
-        onnx_models.write(triton.repository, model, onnx_models.identities(datatypes))
+        inputs, outputs = ([(f"{side}_{name}", name, [4]) for name in datatypes] for side in "xy")
+        config = onnx_models.config_text(model, inputs, outputs)
+        onnx_models.write(triton.repository, model, onnx_models.identities(datatypes), config)
         triton.load(model)
     return triton
 
@@ -73,30 +75,30 @@ def test_a_datatype_comes_back_bit_for_bit(identities: Triton, datatype: str, pr
     assert all(answer.as_numpy(f"y_{name}") is None for name in others), "only what was asked for is sent"
 
 
-def test_a_graph_without_configuration_is_described_from_itself(triton: Triton) -> None:
-    onnx_models.write(triton.repository, "bare", onnx_models.affine(3, 1))
-    triton.load("bare")
-    with triton.client() as client:
+def test_a_graph_without_configuration_is_described_from_itself(completing: Triton) -> None:
+    onnx_models.write(completing.repository, "bare", onnx_models.affine(3, 1))
+    completing.load("bare")
+    with completing.client() as client:
         config = client.get_model_config("bare", as_json=True)["config"]
         assert [(p["name"], p["data_type"], p["dims"]) for p in config["input"]] == [("x", "TYPE_FP32", ["4"])]
         assert [(p["name"], p["data_type"], p["dims"]) for p in config["output"]] == [("y", "TYPE_FP32", ["4"])]
         assert config["max_batch_size"] == 4
-        assert infer(triton, "bare", np.ones((2, 4), np.float32)).tolist() == [[4.0] * 4] * 2
+        assert infer(completing, "bare", np.ones((2, 4), np.float32)).tolist() == [[4.0] * 4] * 2
 
 
-def test_the_platform_name_of_nvidias_backend_is_served_too(triton: Triton) -> None:
-    onnx_models.write(triton.repository, "plat", onnx_models.affine(5, 0), 'platform: "onnxruntime_onnx"\n')
-    triton.load("plat")
-    assert infer(triton, "plat", np.ones((1, 4), np.float32)).tolist() == [[5.0] * 4]
+def test_the_platform_name_of_nvidias_backend_is_served_too(completing: Triton) -> None:
+    onnx_models.write(completing.repository, "plat", onnx_models.affine(5, 0), 'platform: "onnxruntime_onnx"\n')
+    completing.load("plat")
+    assert infer(completing, "plat", np.ones((1, 4), np.float32)).tolist() == [[5.0] * 4]
 
 
 @pytest.mark.parametrize(("shape", "sent"), [([], [1]), (["n"], [3]), (["n"], [0]), (["a", "b", "c"], [2, 0, 3])])
-def test_shapes_without_a_batch(triton: Triton, shape: list[int | str], sent: list[int]) -> None:
+def test_shapes_without_a_batch(completing: Triton, shape: list[int | str], sent: list[int]) -> None:
     model = f"shape_{len(shape)}"
-    onnx_models.write(triton.repository, model, onnx_models.identity("FP32", shape), "max_batch_size: 0\n")
-    triton.load(model)
+    onnx_models.write(completing.repository, model, onnx_models.identity("FP32", shape), "max_batch_size: 0\n")
+    completing.load(model)
     count = int(np.prod(sent))
-    answer = infer(triton, model, np.arange(count, dtype=np.float32).reshape(sent))
+    answer = infer(completing, model, np.arange(count, dtype=np.float32).reshape(sent))
     assert answer.shape == tuple(sent)
     assert answer.ravel().tolist() == list(range(count))
 
@@ -127,11 +129,11 @@ def test_an_optional_input_keeps_its_default_when_left_out(triton: Triton) -> No
     assert infer(triton, "optional", x, k=np.array([3, 4], np.float32)).tolist() == [3.0, 8.0]
 
 
-def infer(triton: Triton, model: str, x: np.ndarray, **more: np.ndarray) -> np.ndarray:
+def infer(triton: Triton, model: str, x: np.ndarray, version: str = "", **more: np.ndarray) -> np.ndarray:
     """y of one request of FP32 inputs."""
     inputs = []
     for name, array in {"x": x, **more}.items():
         inputs.append(grpc_client.InferInput(name, list(array.shape), "FP32"))
         inputs[-1].set_data_from_numpy(array)
     with triton.client() as client:
-        return client.infer(model, inputs).as_numpy("y")
+        return client.infer(model, inputs, model_version=version).as_numpy("y")

@@ -27,9 +27,9 @@ def options(config: Mapping[str, Any]) -> ort.SessionOptions:
     """
     said = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
     made = ort.SessionOptions()
-    made.intra_op_num_threads = int(said.get("intra_op_thread_count", 1))
-    made.inter_op_num_threads = int(said.get("inter_op_thread_count", 1))
-    if int(said.get("execution_mode", 0)) == 1:
+    made.intra_op_num_threads = _whole(said, "intra_op_thread_count", 1)
+    made.inter_op_num_threads = _whole(said, "inter_op_thread_count", 1)
+    if _whole(said, "execution_mode", 0) == 1:
         made.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     made.graph_optimization_level = _level(config)
     made.enable_cpu_mem_arena = said.get("enable_mem_arena", "1") == "1"
@@ -38,6 +38,13 @@ def options(config: Mapping[str, Any]) -> ort.SessionOptions:
         made.add_session_config_entry(key, said[key])
     made.log_severity_level = 3  # errors; they also come back as exceptions
     return made
+
+
+def _whole(said: Mapping[str, str], key: str, default: int) -> int:
+    try:
+        return int(said.get(key, default))
+    except ValueError:
+        raise ValueError(f"parameter {key!r} is {said[key]!r}, which is no whole number") from None
 
 
 def _level(config: Mapping[str, Any]) -> ort.GraphOptimizationLevel:
