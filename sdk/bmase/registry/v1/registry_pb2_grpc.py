@@ -279,8 +279,9 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WriteArtefact(self, request_iterator, context):
-        """The first message names the upload and the offset, which must equal Upload.offset; the next ones carry data in order. The answer
-        comes when the client has closed its side. What was received before an interruption is kept: ask GetUpload and go on from its offset.
+        """The first message names the upload and the offset, which must equal Upload.offset (UPLOAD_OFFSET_MISMATCH otherwise, with the right
+        one in its metadata); the next ones carry data in order. The answer comes when the client has closed its side, or earlier when another
+        client has finished the same artefact. What was received before an interruption is kept: ask GetUpload and go on from its offset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
