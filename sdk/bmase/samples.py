@@ -19,7 +19,7 @@ def from_npz(path: Path) -> pb.Sample:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return from_arrays({name: archive[name] for name in archive.files}, str(path))
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as problem:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as problem:
         raise _wrong(f"{path} is not a .npz file with plain arrays: {problem}") from problem
 
 

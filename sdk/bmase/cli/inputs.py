@@ -18,9 +18,17 @@ from bmase.errors import InvalidArgument, Violation
 class Declared(Protocol):
     """What a model says about one of its inputs (tritonclient's TensorMetadata)."""
 
-    name: str
-    datatype: str
-    shape: Sequence[int]
+    @property
+    def name(self) -> str:
+        """As the request names it."""
+
+    @property
+    def datatype(self) -> str:
+        """Of the Open Inference Protocol."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """With the batch dimension; -1: any length."""
 
 
 def from_text(text: str, declared: Declared) -> Array:

@@ -85,7 +85,8 @@ def get_model(cli: Cli, *, model: Model) -> None:
 @command(models, "create")
 def create_model(cli: Cli, *, model: Model, description: Description = None, label: Labels = None) -> None:
     """Make a model without versions (`bmase push` makes it by itself)."""
-    made = cli.client.models.create(model, description=description or "", labels=parse.pairs(label, "--label", str))
+    labels = parse.pairs(label, "--label", str)
+    made = cli.client.models.create(model, description=description or "", labels=labels)
     cli.out.done(made, f"created {names.short(made.name)}")
 
 

@@ -36,6 +36,8 @@ class Commands(typer.core.TyperGroup):
         """The command of a name; plug-ins are only asked for names that are not known."""
         if cmd_name not in self.commands:
             self._load()
+        if cmd_name not in self.commands and not ctx.resilient_parsing:
+            self.report()  # it may be one of theirs
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -71,7 +71,8 @@ def get_route(cli: Cli, *, model: Model) -> None:
 @command(app, "weights")
 def set_weights(cli: Cli, *, model: Model, weights: Weights, etag: Etag = "") -> None:
     """Change only the weights, within milliseconds; versions that are not named get 0."""
-    after = cli.client.routes.set_weights(model, parse.weights(weights), etag=etag)
+    wanted = parse.weights(weights)
+    after = cli.client.routes.set_weights(model, wanted, etag=etag)
     cli.out.done(after, f"{names.short(model)}: {_shares(after)}")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bmase.progress import Listener, silent
-from bmase.sync.wire import Wire
 from bmase.transfer.download import Downloader, Fetch
 from bmase.transfer.session import Session
 from bmase.transfer.upload import Stored, Uploader
+
+if TYPE_CHECKING:
+    from bmase.sync.wire import Wire
 
 PARALLEL = 4
 

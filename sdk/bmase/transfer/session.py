@@ -7,14 +7,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from bmase.core.calls import Backoff
 from bmase.errors import BmaseError, Cancelled, from_rpc
 from bmase.progress import Listener, Meter
-from bmase.sync.wire import Wire
+
+if TYPE_CHECKING:
+    from bmase.sync.wire import Wire
 
 STOPPED = "the transfer was cancelled; the same command goes on where it stopped"
 

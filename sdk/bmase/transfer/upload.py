@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bmase.core import registry
 from bmase.core.calls import Backoff
-from bmase.errors import PreconditionFailed, TransferFailed, Unavailable
+from bmase.errors import NotFound, PreconditionFailed, TransferFailed, Unavailable
 from bmase.progress import Meter, Phase
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
@@ -17,6 +16,7 @@ from bmase.transfer import digests
 from bmase.transfer.session import Session
 
 CHUNK = 1 << 20
+Stamp = tuple[int, int, int]
 WRITE = registry.SERVICE + "WriteArtefact"
 
 
@@ -36,17 +36,16 @@ class Uploader:
 
     def upload(self, path: Path) -> Stored:
         """Brings the file into the registry, unless it is there; TransferFailed when the file changes meanwhile."""
-        before = path.stat()
-        meter = self._session.meter(path, before.st_size)
+        before = _stamp(path)
+        meter = self._session.meter(path, before[0])
         meter.begin(Phase.HASH)
         digest, size = digests.of_file(path, self._counter(meter))
         with self._session.turn(digest):
             upload = self._session.wire.send(registry.start_upload(digest, size))
             missing = not upload.complete
             if missing:
-                self._send_all(path, upload, meter)
-        if _stamp(before) != _stamp(path.stat()):
-            raise TransferFailed(f"{path} was changed while it was uploaded", hint="Push it again when it is complete.")
+                self._send_all(path, before, upload, meter)
+        _check_unchanged(path, before)
         meter.finish(Phase.DONE if missing else Phase.PRESENT)
         return Stored(digest, size)
 
@@ -57,23 +56,22 @@ class Uploader:
 
         return count
 
-    def _send_all(self, path: Path, upload: pb.Upload, meter: Meter) -> None:
+    def _send_all(self, path: Path, before: Stamp, upload: pb.Upload, meter: Meter) -> None:
         """Sends from where the registry's copy ends, as often as it takes while there is progress."""
-        backoff, reached = Backoff(), upload.offset
-        while True:
+        backoff, reached, damaged = Backoff(), upload.offset, False
+        while not upload.complete:
             try:
                 if self._send_rest(path, upload, meter).complete:
                     return
-            except Unavailable as error:
-                self._session.pause(error, backoff)
-            except PreconditionFailed as error:
-                # Another client writes the same artefact: follow its progress, or take over when it stops.
-                if error.reason != Reason.UPLOAD_OFFSET_MISMATCH:
+            except (Unavailable, NotFound, PreconditionFailed) as error:
+                _check_unchanged(path, before)
+                if error.reason == Reason.DIGEST_MISMATCH and not damaged:
+                    # What somebody had sent before us was wrong, and the registry has thrown it away.
+                    damaged, reached = True, 0
+                elif isinstance(error, PreconditionFailed) and error.reason != Reason.UPLOAD_OFFSET_MISMATCH:
                     raise
                 self._session.pause(error, backoff)
             upload = self._session.wire.send(registry.start_upload(upload.digest, upload.size_bytes))
-            if upload.complete:
-                return
             if upload.offset > reached:
                 reached = upload.offset
                 backoff.succeeded()
@@ -124,5 +122,11 @@ def data_header(length: int) -> bytes:
     return bytes(header)
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _check_unchanged(path: Path, before: Stamp) -> None:
+    if _stamp(path) != before:
+        raise TransferFailed(f"{path} was changed while it was uploaded", hint="Push it again when it is complete.")
