@@ -1,0 +1,3 @@
+from services.patcher import app
+
+app.main()

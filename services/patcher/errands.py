@@ -1,0 +1,106 @@
+"""Calls to other services that a decision needs: each beside the loop, once at a time, and again later if it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import grpc
+import structlog
+
+from services.kit.errors import DomainError
+from services.patcher import effects as fx
+from services.patcher.routes import Routes
+from services.patcher.state import Deployment, Finish, Mark, RouteWish, Transition
+from services.patcher.versions import Versions, translated
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = 0.5
+LONGEST_RETRY = 5.0
+
+Errand = fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute
+# Keeps what the errand has settled; the deployment is looked up anew, as it may have changed meanwhile.
+Keep = Callable[[Deployment, Callable[[Deployment], Transition]], Awaitable[None]]
+
+
+class Errands:
+    """The leader's errands. Those of one model's route never run together: the older deployment goes first."""
+
+    def __init__(self, versions: Versions, routes: Routes, keep: Keep) -> None:
+        self._versions = versions
+        self._routes = routes
+        self._keep = keep
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._failures: dict[str, tuple[int, float]] = {}  # how often in a row, not again before
+
+    def start(self, effect: Errand) -> None:
+        """Runs the errand, unless it runs or waits after a failure."""
+        key = _key(effect)
+        _, not_before = self._failures.get(key, (0, 0.0))
+        if key in self._running or time.monotonic() < not_before:
+            return
+        task = asyncio.create_task(self._run(key, effect))
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+
+    async def stop(self) -> None:
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, key: str, effect: Errand) -> None:
+        try:
+            await self._carry_out(effect)
+            self._failures.pop(key, None)
+        except (DomainError, grpc.aio.AioRpcError) as error:
+            refusal = error if isinstance(error, DomainError) else translated(error, _peer(effect))
+            self._later(key, effect, refusal.message)
+        except Exception as error:
+            log.error("errand_defect", errand=str(effect), exc_info=error)
+            self._later(key, effect, type(error).__name__)
+
+    def _later(self, key: str, effect: Errand, cause: str) -> None:
+        count = self._failures.get(key, (0, 0.0))[0] + 1
+        wait = min(FIRST_RETRY * 2 ** min(count - 1, 10), LONGEST_RETRY)
+        self._failures[key] = (count, time.monotonic() + wait)
+        if count == 1:
+            log.warning("errand_waits", errand=str(effect), cause=cause)
+
+    async def _carry_out(self, effect: Errand) -> None:
+        deployment = effect.deployment
+        match effect:
+            case fx.Hold():
+                refusal = await self._versions.hold(deployment)
+                await self._keep(deployment, lambda d: _held(d, refusal))
+            case fx.ReleaseHold():
+                await self._versions.release(deployment)
+                await self._keep(deployment, Finish)
+            case fx.GiveRoute():
+                if not await self._routes.exists(deployment.model):
+                    await self._routes.give(deployment)
+                await self._keep(deployment, lambda d: Mark(replace(d, route=RouteWish.SETTLED), "route settled for"))
+            case fx.TakeFromRoute():
+                await self._routes.let_go(deployment)
+                await self._keep(deployment, lambda d: Mark(replace(d, force=False), "out of the route"))
+
+
+def _held(deployment: Deployment, refusal: DomainError | None) -> Transition:
+    if refusal is None:
+        return Mark(replace(deployment, held=True), "held")
+    message = f"{refusal.message}; delete this deployment"
+    return Mark(replace(deployment, reason=refusal.reason.value, message=message), "refused")
+
+
+def _key(effect: Errand) -> str:
+    d = effect.deployment
+    if isinstance(effect, fx.GiveRoute | fx.TakeFromRoute):
+        return f"route {d.model}"
+    return f"hold {d.model}/{d.version}"
+
+
+def _peer(effect: Errand) -> str:
+    return "gateway" if isinstance(effect, fx.GiveRoute | fx.TakeFromRoute) else "registry"

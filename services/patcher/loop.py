@@ -1,0 +1,119 @@
+"""The leader's loop: look, decide, keep, act. Everything it does may be done again by whoever leads next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from bmase.reasons import Reason
+
+from services.kit.consul import Consul
+from services.kit.errors import DomainError
+from services.kit.leader import Leadership
+from services.patcher import effects as fx
+from services.patcher.decide import Rules, settle
+from services.patcher.errands import Errands, Keep
+from services.patcher.hub import Hub
+from services.patcher.publish import Publisher
+from services.patcher.records import Records
+from services.patcher.routes import Routes
+from services.patcher.state import Deployment, State, Transition
+from services.patcher.versions import Versions
+from services.patcher.view import View
+
+log = structlog.get_logger(__name__)
+
+LONGEST_NAP = 1.0
+ELECTION = "patcher"
+
+
+class Loop:
+    """Leads whenever this instance is the leader, until cancelled."""
+
+    def __init__(
+        self,
+        consul: Consul,
+        records: Records,
+        *,
+        view: View,
+        hub: Hub,
+        versions: Versions,
+        routes: Routes,
+        rules: Rules,
+    ) -> None:
+        self._consul = consul
+        self._records = records
+        self._view = view
+        self._hub = hub
+        self._versions = versions
+        self._routes = routes
+        self._rules = rules
+        self.leading = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with Leadership(self._consul, ELECTION, floor=self._records.fence) as leadership:
+            async for lease in leadership:
+                self.leading = True
+                try:
+                    await lease.run(self._lead(lease.fence))
+                finally:
+                    self.leading = False
+
+    async def _lead(self, fence: int) -> None:
+        publisher = Publisher(self._consul, self._records, fence)
+        errands = Errands(self._versions, self._routes, self._keeper(fence))
+        seen = -1
+        try:
+            while True:
+                seen = await self._hub.wait(seen, LONGEST_NAP)
+                if not await self._round(fence, publisher, errands):
+                    return
+        finally:
+            await errands.stop()
+
+    async def _round(self, fence: int, publisher: Publisher, errands: Errands) -> bool:
+        """One round; False when another instance leads."""
+        try:
+            await self._tick(fence, publisher, errands)
+        except DomainError as error:
+            if error.reason is Reason.NOT_LEADER:
+                return False
+            log.warning("round_failed", reason=error.reason.value, message=error.message)
+            await asyncio.sleep(LONGEST_NAP)
+        return True
+
+    async def _tick(self, fence: int, publisher: Publisher, errands: Errands) -> None:
+        seen = self._view.observation()
+        if seen is None:
+            return
+        state = await self._records.read()
+        taken: list[Transition] = []
+        if settle(state, seen, self._rules)[1]:
+
+            def decide(now: State) -> State:
+                nonlocal taken
+                after, taken = settle(now, seen, self._rules)
+                return after
+
+            state = await self._records.change(decide, fence)
+            log.info("decided", transitions=list(map(str, taken)))
+            self._hub.notify()
+        for effect in fx.effects(state, seen, self._rules):
+            if isinstance(effect, fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute):
+                errands.start(effect)
+            else:
+                await publisher.publish(effect)
+
+    def _keeper(self, fence: int) -> Keep:
+        async def keep(deployment: Deployment, settled: Callable[[Deployment], Transition]) -> None:
+            def decide(state: State) -> State:
+                now = state.deployments.get(deployment.key)
+                same = now is not None and now.created == deployment.created
+                return settled(now).apply(state) if now is not None and same else state
+
+            await self._records.change(decide, fence)
+            self._hub.notify()
+
+        return keep

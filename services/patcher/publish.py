@@ -1,0 +1,79 @@
+"""Writes what nodes and gateways must do into Consul, under the leader's fence."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from bmase.reasons import Reason
+
+from services.kit.consul import Consul
+from services.kit.errors import DomainError
+from services.kit.leader import fenced_delete, fenced_put
+from services.patcher import effects as fx
+from services.patcher.documents import (
+    GATEWAYS,
+    PLACEMENTS,
+    SYNCED,
+    Desired,
+    Document,
+    Synced,
+    desired_prefix,
+)
+from services.patcher.records import Records
+
+log = structlog.get_logger(__name__)
+
+# The watch shows a write within milliseconds; until then it must not be done twice, as every write moves the index that
+# gateways have to reach.
+QUIET_SECONDS = 1.0
+
+Written = fx.PutDesired | fx.DeleteDesired | fx.PutSynced | fx.PutPlacements | fx.DeletePlacements | fx.DeleteReport
+
+
+class Publisher:
+    """One leader's pen; raises NOT_LEADER when a later one has written."""
+
+    def __init__(self, consul: Consul, records: Records, fence: int) -> None:
+        self._kv = consul.kv
+        self._records = records
+        self._fence = fence
+        self._done: dict[str, tuple[Written, float]] = {}
+
+    async def publish(self, effect: Written) -> None:
+        """Carries the effect out, unless the same was done a moment ago."""
+        key, document = await self._of(effect)
+        done = self._done.get(key)
+        if done is not None and done[0] == effect and time.monotonic() - done[1] < QUIET_SECONDS:
+            return
+        log.info("publish", effect=str(effect))
+        if isinstance(effect, fx.DeleteReport):
+            await self._kv.delete(key)
+        elif document is None:
+            await fenced_delete(self._kv, key, self._fence)
+        else:
+            await fenced_put(self._kv, key, document.model_dump(mode="json"), self._fence)
+        self._done[key] = (effect, time.monotonic())
+
+    async def _of(self, effect: Written) -> tuple[str, Document | None]:
+        """Key and document; no document: the key is to go."""
+        match effect:
+            case fx.PutDesired(node, deployment):
+                return desired_prefix(node) + deployment.model, await self._desired(effect)
+            case fx.DeleteDesired(node, model):
+                return desired_prefix(node) + model, None
+            case fx.PutSynced(node, epoch):
+                return desired_prefix(node) + SYNCED, Synced(epoch=epoch)
+            case fx.PutPlacements(model, document):
+                return PLACEMENTS + model, document
+            case fx.DeletePlacements(model):
+                return PLACEMENTS + model, None
+            case fx.DeleteReport(gateway):
+                return GATEWAYS + gateway, None
+
+    async def _desired(self, effect: fx.PutDesired) -> Desired:
+        d = effect.deployment
+        files = await self._records.files(d.key)
+        if not files:
+            raise DomainError(Reason.DEPLOYMENT_NOT_FOUND, f"{d.name} is gone")
+        return Desired(model=d.model, version=d.version, digest=d.digest, generation=d.generation, files=files)
