@@ -17,7 +17,7 @@ __all__ = ["RuntimeSetupError", "binary", "ensure", "libpython_dir", "triton_hom
 
 def ensure(names: Iterable[str] = ()) -> dict[str, Path]:
     """Brings `names` (default: triton, envoy, consul, nats) here when missing; programs by name."""
-    from infra.runtime.ensure import ensure as bring  # noqa: PLC0415 - what needs Python 3.11 loads when used
+    from infra.runtime.bring import bring  # noqa: PLC0415 - what needs Python 3.11 loads when used
 
     return bring(names)
 

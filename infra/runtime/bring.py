@@ -15,7 +15,7 @@ from infra.runtime.progress import Progress
 from infra.runtime.store import build_once, point
 
 
-def ensure(names: Iterable[str] = (), layout: Layout | None = None) -> dict[str, Path]:
+def bring(names: Iterable[str] = (), layout: Layout | None = None) -> dict[str, Path]:
     """Fetches what is missing of `names` (default: what the suite needs) and links it; returns programs by name.
 
     Raises `RuntimeSetupError` with one message for all items that could not be had; the others are in place then.
