@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -18,13 +19,14 @@ from services.patcher.hub import Hub
 from services.patcher.publish import Publisher
 from services.patcher.records import Records
 from services.patcher.routes import Routes
-from services.patcher.state import Deployment, State, Transition
+from services.patcher.state import Deployment, Seat, State, Transition
 from services.patcher.versions import Versions
 from services.patcher.view import View
 
 log = structlog.get_logger(__name__)
 
 LONGEST_NAP = 1.0
+SHORTEST_NAP = 0.02
 ELECTION = "patcher"
 
 
@@ -50,6 +52,7 @@ class Loop:
         self._routes = routes
         self._rules = rules
         self.leading = False
+        self._nap = LONGEST_NAP
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -67,7 +70,7 @@ class Loop:
         seen = -1
         try:
             while True:
-                seen = await self._hub.wait(seen, LONGEST_NAP)
+                seen = await self._hub.wait(seen, self._nap)
                 if not await self._round(fence, publisher, errands):
                     return
         finally:
@@ -100,6 +103,7 @@ class Loop:
             state = await self._records.change(decide, fence)
             log.info("decided", transitions=list(map(str, taken)))
             self._hub.notify()
+        self._nap = nap(state, time.time())
         for effect in fx.effects(state, seen, self._rules):
             if isinstance(effect, fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute):
                 errands.start(effect)
@@ -117,3 +121,9 @@ class Loop:
             self._hub.notify()
 
         return keep
+
+
+def nap(state: State, now: float) -> float:
+    """How long nothing can fall due: until the first drain ends, and never long, as other instances write, too."""
+    ends = [replica.deadline - now for replica in state.replicas.values() if replica.seat is Seat.DRAINING]
+    return max(SHORTEST_NAP, min([LONGEST_NAP, *ends]))

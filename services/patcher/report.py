@@ -10,7 +10,7 @@ from bmase.reasons import Reason
 
 from services.patcher.documents import Step
 from services.patcher.observation import Observation
-from services.patcher.state import RUNNING, Deployment, Phase, Replica, State
+from services.patcher.state import RUNNING, Deployment, Phase, Replica, Seat, State
 
 _STEPS = {
     Step.ASSIGNED: pb.Placement.STATE_ASSIGNED,
@@ -55,7 +55,17 @@ def of_replica(replica: Replica, digest: str, seen: Observation) -> Said:
     status = seen.status(replica.node, replica.model, replica.version, digest)
     if status is None:
         return Said(replica.node, Step.ASSIGNED, message=f"waiting for node {replica.node}", since=replica.since)
+    if status.state is Step.READY and not _is_announced(replica, seen):
+        return Said(replica.node, Step.WARMING, message="ready; the gateways are being told", since=status.since)
     return Said(replica.node, status.state, status.reason, status.message, status.since)
+
+
+def _is_announced(replica: Replica, seen: Observation) -> bool:
+    """Gateways can read of it, so that a route to it is accepted. A store that was just wiped is given time."""
+    lying = seen.placements.get(replica.model)
+    if lying is None:
+        return replica.seat is Seat.SERVING and not seen.settled
+    return replica.node in lying.document.versions.get(str(replica.version), ())
 
 
 def _silent(replica: Replica, seen: Observation) -> Said:

@@ -67,8 +67,10 @@ def affine_sample(a: float, b: float) -> registry_pb2.Sample:
 class NodeBench:
     """Triton and agent of the node `name`; `desire` and `status` are the patcher's side."""
 
-    def __init__(self, folder: Path, consul: Consul, consul_url: str, env: Mapping[str, str] | None = None) -> None:
-        self.name = "blue"
+    def __init__(
+        self, folder: Path, consul: Consul, consul_url: str, env: Mapping[str, str] | None = None, name: str = "blue"
+    ) -> None:
+        self.name = name
         self.folder = folder
         self.consul = consul
         self.data = folder / "agent"

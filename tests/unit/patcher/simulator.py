@@ -40,7 +40,10 @@ class World:
 
     def do_node(self, name: str, pool: str = "default", gib: str = "8", backends: str = "") -> None:
         info = NodeInfo(
-            name=name, pool=pool, grpc=f"{name}:1", capacity_bytes=int(float(gib) * GIB),
+            name=name,
+            pool=pool,
+            grpc=f"{name}:1",
+            capacity_bytes=int(float(gib) * GIB),
             backends=tuple(filter(None, backends.split(","))),
         )
         self._see(infos={**self.seen.infos, name: info}, nodes={**self.seen.nodes, name: NodeView(alive=True)})
@@ -95,7 +98,13 @@ class World:
     def do_deploy(self, name: str, replicas: str = "1", pool: str = "", gib: str = "1", backend: str = "") -> None:
         model, version = name.split("/")
         made = Deployment(
-            model, int(version), f"d{version}", int(replicas), pool, backend, int(float(gib) * GIB),
+            model,
+            int(version),
+            f"d{version}",
+            int(replicas),
+            pool,
+            backend,
+            int(float(gib) * GIB),
             created=self.seen.now + len(self.state.deployments) / 1000,
         )
         self._write(made)

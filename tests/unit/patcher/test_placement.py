@@ -91,4 +91,4 @@ def test_a_returned_node_makes_its_replacement_surplus() -> None:
 
 
 def test_a_node_that_was_never_seen_again_keeps_what_it_has() -> None:
-    assert place([Demand("a", 1, 1, running=("blue",))], [])["a", 1] .remove == ()
+    assert place([Demand("a", 1, 1, running=("blue",))], [])["a", 1].remove == ()
