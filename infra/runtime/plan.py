@@ -46,15 +46,16 @@ def steps(items: Mapping[str, Item], names: Iterable[str]) -> list[Step]:
     """What has to be there for the asked-for names; Triton brings its Python environment along."""
     planned: list[Step] = []
     for item in choose(items, names):
-        planned.append(own_program(item) or system_program(item) or found_library(item) or fetched(item))
-        if item.name == "triton":
+        own = own_program(item)
+        planned.append(own or system_program(item) or found_library(item) or fetched(item))
+        if item.name == "triton" and own is None:
             library = items["libpython"]
             planned += [triton_python(), found_library(library) or fetched(library)]
     return planned
 
 
 def own_program(item: Item) -> Step | None:
-    """The operator's program, named by `BMASE_BINARY_<ITEM or EXECUTABLE>`; it replaces an item of one executable."""
+    """The operator's program, named by `preflight.override_variable`; it replaces an item of one executable."""
     for name in (item.name, *item.executables):
         if path := os.environ.get(preflight.override_variable(name)):
             if len(item.executables) != 1 or not os.access(path, os.X_OK):

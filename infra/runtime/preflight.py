@@ -35,7 +35,12 @@ def check_architecture(item: str, machine: str | None = None, system: str | None
 
 
 def override_variable(item: str) -> str:
-    """The environment variable by which an operator names a program of their own for an item or executable."""
+    """The environment variable by which an operator names a program of their own for an item or executable.
+
+    Triton's has a name of its own because more than the program changes with it: see `infra.triton.launch`.
+    """
+    if item in ("triton", "tritonserver"):
+        return "BMASE_TRITONSERVER"
     return "BMASE_BINARY_" + item.upper().replace("-", "_")
 
 

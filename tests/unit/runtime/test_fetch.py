@@ -165,6 +165,13 @@ def test_triton_brings_its_python_along() -> None:
     assert [step.name for step in plan.steps(manifest.load(), ["triton"])] == ["triton", "triton-python", "libpython"]
 
 
+def test_a_triton_of_the_operator_needs_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BMASE_TRITONSERVER", "/bin/sh")
+    (step,) = plan.steps(manifest.load(), ["triton"])
+    assert step.key == ""
+    assert step.links == {"bin/tritonserver": "/bin/sh"}
+
+
 @pytest.mark.parametrize(
     ("listed", "mirror"),
     [
