@@ -75,7 +75,7 @@ async def test_waiting_costs_no_requests(consul: Consul, monkeypatch: pytest.Mon
             await asyncio.sleep(1)
             calls = 0
             await asyncio.sleep(3)
-            assert calls <= 2
+            assert calls <= 5  # the look at the epoch, once a second
             # Consul wakes the watcher of an empty prefix for every write anywhere: that must stay bounded too.
             for n in range(300):
                 await other.kv.put("bmase/elsewhere", str(n))
