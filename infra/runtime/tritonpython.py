@@ -48,6 +48,7 @@ def build(folder: Path) -> None:
         str(python),
         "install",
         "--no-deps",
+        "--no-compile",  # the probe compiles the few modules that are used
         "--only-binary=:all:",
         "--require-hashes",
         "--requirement",

@@ -188,3 +188,18 @@ def column_sums(width: int = 4) -> onnx.ModelProto:
         [port("y", "FP32", ["rows", width])],
         [numpy_helper.from_array(np.array([0], np.int64), "axes")],
     )
+
+
+def rows_seen(width: int = 4) -> onnx.ModelProto:
+    """y = the number of rows of the run a request was part of: shows from outside how requests were put together."""
+    return model(
+        [
+            helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+            helper.make_node("Cast", ["rows"], ["count"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["x", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "count"], ["y"]),
+        ],
+        [port("x", "FP32", ["batch", width])],
+        [port("y", "FP32", ["batch", width])],
+        [numpy_helper.from_array(np.array(0, np.float32), "zero")],
+    )

@@ -96,6 +96,15 @@ class Process:
         """Waits until a GET of `url` answers with a status below 300."""
         return self.wait_until(lambda: answers(url), f"answer from {url}", timeout)
 
+    def wait_exit(self, timeout: float = 30) -> int:
+        """Waits until the program has ended by itself; returns its status."""
+        try:
+            self._wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"{self.name} did not end within {timeout:g} s\n{self.tail()}") from None
+        assert self.returncode is not None
+        return self.returncode
+
     def stop(self, timeout: float = 20) -> None:
         """Asks the program to end (SIGTERM), then kills what is left of its group."""
         if self.alive:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,23 +81,32 @@ def test_a_killed_server_is_back_with_its_models_and_leaves_no_shared_memory(ser
     assert not regions(prefix)
 
 
-def test_a_server_told_to_stop_finishes_what_it_has_begun(server: Triton) -> None:
-    onnx_models.write(server.repository, "slow", onnx_models.slow(30_000), onnx_models.config_text("slow", *SLOW_PORTS))
+def test_a_server_told_to_stop_finishes_what_it_was_given(server: Triton) -> None:
+    config = onnx_models.config_text("slow", *SLOW_PORTS, max_batch_size=1)
+    onnx_models.write(server.repository, "slow", onnx_models.slow(10_000), config)
     server.start(models=["slow"])
-    answers: list[np.ndarray | Exception] = []
-    thread = threading.Thread(target=lambda: answers.append(infer(server, "slow", ONES)))
-    thread.start()
-    time.sleep(0.3)
-    assert not answers, "the request is still being worked on"
+    answers: queue.Queue[np.ndarray | Exception] = queue.Queue()
+    threads = [threading.Thread(target=lambda: answers.put(infer(server, "slow", ONES))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    # Somebody waits in the queue, so somebody is being worked on.
+    server.process.wait_until(lambda: waiting(server, "slow") > 0, "queued request")
     os.kill(server.process.pid, signal.SIGTERM)
     time.sleep(0.2)
     with pytest.raises(InferenceServerException):
         infer(server, "slow", ONES)
-    thread.join(30)
-    assert isinstance(answers[0], np.ndarray)
-    assert answers[0].tolist() == ONES.tolist()
-    server.process.wait_until(lambda: server.process.returncode is not None, "exit", timeout=15)
-    assert server.process.returncode == 0
+    for thread in threads:
+        thread.join(30)
+    assert [answers.get_nowait().tolist() for _ in threads] == [ONES.tolist()] * 3  # type: ignore[union-attr]
+    assert server.process.wait_exit(20) == 0
+
+
+def waiting(server: Triton, model: str) -> int:
+    """Requests in a model's queue, from the server's metrics."""
+    with urllib.request.urlopen(server.metrics_url, timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    name = f'nv_inference_pending_request_count{{model="{model}"'
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(name))
 
 
 def test_it_listens_on_loopback_only_and_can_leave_http_out(tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ def test_a_batch_is_one_run_and_everyone_gets_their_own_rows(triton: Triton) -> 
     assert runs <= 6, "24 rows in batches of eight, with room for an unlucky split"
 
 
+def test_the_graph_itself_sees_the_whole_batch(triton: Triton) -> None:
+    serve(triton, "rows_seen", onnx_models.rows_seen(), ("FP32", [4]), ("FP32", [4]))
+    answers = send_together(triton, "rows_seen", [np.zeros((1, 4), np.float32)] * 8, "FP32")
+    seen = [answer[0, 0] for answer in answers]  # type: ignore[index]
+    _, runs = executions(triton, "rows_seen")
+    assert max(seen) > 1
+    assert sum(1 / rows for rows in seen) == pytest.approx(runs), "as many session runs as Triton made batches"
+
+
 def test_rows_that_the_graph_refuses_fail_alone(triton: Triton) -> None:
     serve(triton, "lookup", onnx_models.lookup([10, 11, 12]), ("INT64", [1]), ("FP32", [1]))
     indices = [0, 1, 99, 2, 0, -99, 1, 2]
