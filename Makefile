@@ -56,12 +56,12 @@ setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
 test: test-unit test-integration test-e2e ## Run all tests, on the real binaries
 
 test-unit: $(DEV) ## Tests without sockets
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) tests/unit --timeout=60 $(ARGS)
 
 test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 	@$(PYTEST) tests/integration $(ARGS)
 
-test-e2e: $(DEV) $(VENV)/.runtime ## Tests of the whole suite, with real faults
+test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
 	@$(PYTEST) tests/e2e $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry
