@@ -22,7 +22,7 @@ make_venv() {
 
 bring_uv() {
     [[ -x $VENV/bin/uv && "uv==$("$VENV/bin/uv" --version | cut -d' ' -f2)" == "$(pin uv)" ]] && return
-    "$VENV/bin/pip" install --quiet "$(pin uv)"
+    "$VENV/bin/pip" install -qq "$(pin uv)"
 }
 
 # uv does not read pip's configuration: an index that the user gave to pip is meant for this too.
