@@ -61,6 +61,7 @@ class Triton:
             self.models_file.write_text(json.dumps(list(models)), encoding="utf-8")
         self.process.start()
         self.process.wait_until(self.ready, "readiness", timeout)
+        self.process.wait_port(self.metrics_port)  # opened last, some 50 ms after gRPC
         return self
 
     def ready(self) -> bool:
