@@ -12,6 +12,7 @@ import itertools
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
@@ -57,7 +58,10 @@ class FileStore:
     async def stream(self, key: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         descriptor = await asyncio.to_thread(self._open, key)
         try:
-            size = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise not_found(key)
+            size = status.st_size
             if offset > size:
                 raise beyond_end(key, offset, size)
             end = size if length is None else min(size, offset + length)

@@ -7,6 +7,7 @@ that race with one large key both finish and the later one stays: harmless, beca
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import TypeVar
@@ -159,38 +160,37 @@ def _small(source: Path) -> bytes | None:
 
 
 def explain(text: str) -> tuple[Reason, str, str]:
-    """Reason, cause and next step from what obstore says; pure, so that each case has a test."""
-    for needles, reason, cause, hint in _EXPLANATIONS:
-        if any(needle in text for needle in needles):
+    """Reason, cause and next step from what obstore says; pure, so that each case has a test.
+
+    Only the status and S3's own code count: any other number in the text may be a port or a duration.
+    """
+    said = {match[1] for match in _CODES.finditer(text)}
+    for codes, reason, cause, hint in _EXPLANATIONS:
+        if codes & said:
             return reason, cause, hint
     first_line = text.strip().splitlines()[0][:200] if text.strip() else "no reason given"
     return Reason.STORE_UNAVAILABLE, f"does not work: {first_line}", "Check the endpoint and that the store runs."
 
 
-_EXPLANATIONS: tuple[tuple[tuple[str, ...], Reason, str, str], ...] = (
+_CODES = re.compile(r"(?:status code: |<Code>)(\w+)")
+
+_EXPLANATIONS: tuple[tuple[frozenset[str], Reason, str, str], ...] = (
     (
-        ("NoSuchBucket",),
+        frozenset({"NoSuchBucket"}),
         Reason.STORE_UNAVAILABLE,
         "has no such bucket",
         "Create the bucket or correct the URL of the blob store.",
     ),
     (
-        (
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "AccessDenied",
-            "Forbidden",
-            "Unauthenticated",
-            "PermissionDenied",
-        ),
-        Reason.STORE_UNAVAILABLE,
-        "refuses the credentials",
-        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of this service and their rights on the bucket.",
-    ),
-    (
-        ("InsufficientStorage", "507", "QuotaExceeded", "StorageFull", "no space left"),
+        frozenset({"InsufficientStorage", "507", "QuotaExceeded", "XMinioStorageFull", "NotEnoughQuota"}),
         Reason.STORAGE_FULL,
         "is full",
         "Free space or raise the quota of the bucket, then try again.",
+    ),
+    (
+        frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "401", "403"}),
+        Reason.STORE_UNAVAILABLE,
+        "refuses the credentials",
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of this service and their rights on the bucket.",
     ),
 )

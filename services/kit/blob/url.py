@@ -26,6 +26,8 @@ _CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 
+_KEYS = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+
 
 def open_store(url: str, environment: Mapping[str, str] = os.environ) -> BlobStore:
     """The store that `url` names; nothing is contacted yet (`check` does that)."""
@@ -44,9 +46,11 @@ def _open_files(parts: SplitResult) -> FileStore:
 
 
 def _open_s3(parts: SplitResult, environment: Mapping[str, str]) -> S3Store:
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := options.keys() - _OPTIONS:
         raise _bad_url(f"has the unknown option {sorted(unknown)[0]}; known are {', '.join(sorted(_OPTIONS))}")
+    if empty := sorted(name for name, value in options.items() if not value):
+        raise _bad_url(f"gives no value to {empty[0]}")
     if not parts.netloc or "@" in parts.netloc:
         raise _bad_url("must name a bucket and nothing secret: s3://bucket/prefix")
     if "instance_role" not in options and not any(environment.get(name) for name in _CREDENTIALS):
@@ -55,19 +59,30 @@ def _open_s3(parts: SplitResult, environment: Mapping[str, str]) -> S3Store:
             f"the blob store s3://{parts.netloc} needs credentials and none are in the environment",
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or add instance_role=1 to the URL.",
         )
-    return S3Store(_bucket(parts, options), f"s3://{parts.netloc}{parts.path}")
+    return S3Store(_bucket(parts, options, environment), f"s3://{parts.netloc}{parts.path}")
 
 
-def _bucket(parts: SplitResult, options: Mapping[str, str]) -> Bucket:
+def _bucket(parts: SplitResult, options: Mapping[str, str], environment: Mapping[str, str]) -> Bucket:
     endpoint = options.get("endpoint", "")
-    config = {"region": options.get("region", "us-east-1"), **({"endpoint": endpoint} if endpoint else {})}
+    keys = {name.lower(): environment[f"AWS_{name}"] for name in _KEYS if environment.get(f"AWS_{name}")}
     return Bucket(
         parts.netloc,
         prefix=parts.path.strip("/") or None,
-        config=config,  # type: ignore[arg-type]
+        config={"region": _region(options, environment), **({"endpoint": endpoint} if endpoint else {}), **keys},  # type: ignore[arg-type]
         virtual_hosted_style_request="virtual_host" in options,
-        client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "3s", "timeout": "60s"},
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": "3s",
+            "read_timeout": "30s",
+            "timeout": "5m",
+        },
         retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=20)},
+    )
+
+
+def _region(options: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    return (
+        options.get("region") or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
     )
 
 
