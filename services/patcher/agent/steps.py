@@ -66,6 +66,7 @@ class Steps:
         try:
             done = await self._carry_out(act, model, slot, progress)
         except TritonGoneError as error:
+            await self._tools.monitor.look()  # nothing it had loaded may be called ready any longer
             return self._gone(act, slot, error)
         except Exception as error:
             return self._failed(act, model, slot, error)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +75,7 @@ class NodeBench:
         self.folder = folder
         self.consul = consul
         self.data = folder / "agent"
-        self.triton = Triton(folder)
+        self.triton = Triton(folder, extra=["--no-auto-complete"])
         self.triton.repository = self.data / "repository"
         self.triton.models_file = self.data / "models.json"
         command = self.triton.process.command
@@ -99,6 +100,39 @@ class NodeBench:
         self.agent.start()
         await self.usable()
         return self
+
+    async def fresh(self) -> NodeBench:
+        """Running, usable and empty, whatever the test before did."""
+        await self.desire()
+        if not self.triton.process.alive:
+            await asyncio.to_thread(self.triton.start)
+        self.triton.process.resume()
+        if not self.agent.alive:
+            self.agent.start()
+
+        async def empty() -> bool:
+            listing = await self.consul.kv.list(status_key(self.name, ""))
+            return not listing.entries
+
+        await self.usable()
+        await eventually(empty, f"node {self.name} empty", 40)
+        return self
+
+    @contextlib.asynccontextmanager
+    async def supervised(self) -> AsyncIterator[None]:
+        """Somebody starts Triton again whenever it ends, as a supervisor does."""
+
+        async def keep() -> None:
+            while True:
+                if not self.triton.process.alive:
+                    self.triton.process.start()
+                await asyncio.sleep(0.2)
+
+        task = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            task.cancel()
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.agent.stop)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -31,15 +30,20 @@ async def registry(
         yield served
 
 
-@pytest.fixture
-async def node(
-    tmp_path: Path, consul: Consul, consul_server: ConsulServer, registry: BytesRegistry
+@pytest.fixture(scope="module")
+async def shared_node(
+    tmp_path_factory: pytest.TempPathFactory, consul: Consul, consul_server: ConsulServer, registry: BytesRegistry
 ) -> AsyncIterator[NodeBench]:
-    registry.pause, registry.break_after = 0.0, -1
-    bench = NodeBench(tmp_path, consul, consul_server.url)
+    bench = NodeBench(tmp_path_factory.mktemp("blue"), consul, consul_server.url)
     try:
-        await consul.kv.delete(f"bmase/nodes/{bench.name}/info")
-        await bench.desire()
         yield await bench.start()
     finally:
         await bench.stop()
+
+
+@pytest.fixture
+async def node(shared_node: NodeBench, registry: BytesRegistry) -> NodeBench:
+    """A running node without models."""
+    registry.pause, registry.break_after = 0.0, -1
+    registry.reads.clear()
+    return await shared_node.fresh()
