@@ -1,12 +1,16 @@
 """Plays scenario files against the patcher's decision, with Consul, nodes and gateways as plain data.
 
-A file holds blocks: commands, a line of dashes, what was decided. `BMASE_REWRITE=1` writes the decisions anew, for review as a diff.
+A file holds blocks: commands, a line of dashes, what was decided. `BMASE_REWRITE=1` writes the decisions anew, to be
+reviewed as a diff.
 """
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bmase.patcher.v1 import deployment_pb2 as pb
 
 from services.patcher import effects as fx
 from services.patcher.decide import Rules, settle
@@ -134,7 +138,7 @@ class World:
         lines = []
         for deployment in self.state.deployments.values():
             told = deployment_message(deployment, self.state, self.seen)
-            state = told.DESCRIPTOR.enum_types_by_name["State"].values_by_number[told.state].name
+            state = pb.Deployment.State.Name(told.state)
             where = " ".join(f"{p.node}:{_short(p)}" for p in told.placements)
             why = f"; {told.reason}: {told.message}" if told.reason else ""
             lines.append(f"{deployment.model}/{deployment.version} {state[6:]} {told.ready_replicas} [{where}]{why}")
@@ -194,7 +198,7 @@ class World:
             self.state = Mark(replace(effect.deployment, force=False), "taken").apply(self.state)
         return self.routes
 
-    def _see(self, **changes: object) -> None:
+    def _see(self, **changes: Any) -> None:
         self.seen = replace(self.seen, **changes)
 
     def _write(self, deployment: Deployment) -> None:
@@ -205,9 +209,8 @@ class World:
         return self.state.deployments[model, int(version)]
 
 
-def _short(placement: object) -> str:
-    names = type(placement).DESCRIPTOR.enum_types_by_name["State"].values_by_number
-    return names[placement.state].name[6:].lower()
+def _short(placement: pb.Placement) -> str:
+    return pb.Placement.State.Name(placement.state)[6:].lower()
 
 
 def play(text: str) -> str:
