@@ -1,0 +1,114 @@
+"""Settings of the gateway, shared by the control process and the launcher of Envoy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.gateway.envoy.answers import Json
+from services.gateway.envoy.configuration import Configuration
+from services.gateway.envoy.limits import MEBIBYTE, Limits
+from services.gateway.envoy.listener import Files, client_tls, server_tls
+from services.gateway.envoy.snapshot import Endpoint
+from services.kit.config import ServiceSettings, is_loopback, is_wildcard, split_address
+
+_PINNED = Path(__file__).resolve().parents[2] / ".runtime" / "bin" / "envoy"
+
+
+class GatewaySettings(ServiceSettings):
+    """`listen` is the control's own port; clients connect to `envoy_listen`."""
+
+    model_config = SettingsConfigDict(env_prefix="BMASE_GATEWAY_")
+
+    envoy_listen: str = "127.0.0.1:8080"
+    envoy_advertise: str = ""  # the address that clients are told, when it is not envoy_listen
+    envoy_admin: str = "127.0.0.1:9901"
+    envoy_binary: Path | None = None  # default: .runtime/bin/envoy, then `envoy` on PATH
+    envoy_workers: int = Field(default=0, ge=0, le=256)  # 0: one a processor
+    request_bytes: int = Field(default=64 * MEBIBYTE, ge=64 * 1024, le=1024 * MEBIBYTE)
+    request_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    receive_seconds: float = Field(default=120.0, gt=0, le=86_400)
+    idle_seconds: float = Field(default=3600.0, gt=0, le=7 * 86_400)
+    retries: int = Field(default=2, ge=0, le=10)
+    requests_per_node_set: int = Field(default=4096, ge=1, le=1_000_000)
+    client_connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    heap_bytes: int = Field(default=4096 * MEBIBYTE, ge=128 * MEBIBYTE)
+
+    @field_validator("envoy_listen", "envoy_admin", "envoy_advertise")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value:
+            split_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _safe_envoy(self) -> GatewaySettings:
+        if not is_loopback(split_address(self.envoy_admin)[0]):
+            raise ValueError(
+                f"envoy_admin={self.envoy_admin}: the admin interface may stop Envoy; keep it on 127.0.0.1"
+            )
+        host, _ = split_address(self.envoy_listen)
+        if not is_loopback(host) and not self.tls.enabled:
+            raise ValueError(
+                f"envoy_listen={self.envoy_listen} is reachable from other machines: set tls.cert and tls.key, or "
+                "listen on 127.0.0.1"
+            )
+        if is_wildcard(host) and not self.envoy_advertise:
+            raise ValueError(
+                f"envoy_listen={self.envoy_listen} names no address to dial: set envoy_advertise=host:port"
+            )
+        return self
+
+    @property
+    def clients_address(self) -> str:
+        """Where clients connect."""
+        return self.envoy_advertise or self.envoy_listen
+
+    @property
+    def binary(self) -> Path | None:
+        """The Envoy to run, None when there is none."""
+        if self.envoy_binary:
+            return self.envoy_binary
+        on_path = shutil.which("envoy")
+        return _PINNED if _PINNED.exists() else Path(on_path) if on_path else None
+
+    def limits(self) -> Limits:
+        """What Envoy is told about the treatment of requests."""
+        return Limits(
+            message_bytes=self.request_bytes,
+            timeout=self.request_seconds,
+            receive=self.receive_seconds,
+            stream_idle=self.idle_seconds,
+            retries=self.retries,
+            requests=self.requests_per_node_set,
+            connections=self.client_connections,
+            heap_bytes=self.heap_bytes,
+        )
+
+    def configuration(self) -> Configuration:
+        """Envoy's files as these settings want them."""
+        return Configuration(
+            name=self.instance,
+            address=Endpoint(*split_address(self.envoy_listen)),
+            admin=Endpoint(*split_address(self.envoy_admin)),
+            files=Files(self.data_dir.absolute() / "envoy"),
+            limits=self.limits(),
+            listener_tls=self._server_tls(),
+            service_tls=self._client_tls(),
+        )
+
+    def _server_tls(self) -> Json | None:
+        tls = self.tls
+        if tls.cert is None or tls.key is None:
+            return None
+        return server_tls(tls.cert.absolute(), tls.key.absolute(), tls.ca and tls.ca.absolute(), tls.mutual)
+
+    def _client_tls(self) -> Json | None:
+        tls = self.tls
+        if not tls.enabled and tls.ca is None:
+            return None
+        cert, key, ca = (path and path.absolute() for path in (tls.cert, tls.key, tls.ca))
+        return client_tls(cert, key, ca, tls.server_name)

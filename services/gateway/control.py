@@ -1,0 +1,219 @@
+"""The control loop: what Consul says becomes what Envoy does, and is reported back.
+
+One task publishes. Watches and calls only change the world and wake it; whoever needs to know when a change is in
+effect waits for the route it asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+from bmase.reasons import Reason
+
+from services.gateway.documents import GATEWAYS, GatewayReport
+from services.gateway.durable import Durable
+from services.gateway.envoy.publisher import Publisher, Rejected, Unconfirmed
+from services.gateway.envoy.snapshot import ModelRoute, Snapshot
+from services.gateway.news import News
+from services.gateway.world import World
+from services.kit.consul import Consul
+from services.kit.errors import DomainError
+
+log = structlog.get_logger(__name__)
+
+# Changes that arrive together are published together.
+GATHER_SECONDS = 0.01
+RETRY_SECONDS = 1.0
+TIDY_SECONDS = 1.0
+SAVE_SECONDS = 0.5
+APPLY_SECONDS = 15.0
+BUNCH_SECONDS = 0.2
+MOST_EXPLAINED = 32
+
+# Envoy's words about one model's route; empty when it would take it.
+Explain = Callable[[ModelRoute], Awaitable[str]]
+
+
+class Control:
+    """Keeps one Envoy at what the world wants."""
+
+    def __init__(self, world: World, publisher: Publisher, durable: Durable, explain: Explain) -> None:
+        self._world = world
+        self._publisher = publisher
+        self._durable = durable
+        self._explain = explain
+        self._wake = asyncio.Event()
+        self._doubt = ""
+        self._published = Snapshot()
+        self.news = News()
+        self.applied = GatewayReport()
+
+    def changed(self) -> None:
+        """The world is another one."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publishes for ever."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+            if self._world.complete and not await self._publish():
+                await asyncio.sleep(RETRY_SECONDS)
+                self.changed()
+
+    async def weigh(self, model: str) -> None:
+        """Puts the model's present weights into effect at once, when weights are all that changed."""
+        self.changed()
+        if not self._publisher.only_weights(model, self._world.model(model)):
+            await self.in_effect(model)
+            return
+        try:
+            await self._publisher.weigh(self._world.models())
+        except Unconfirmed as doubt:
+            raise _away(str(doubt)) from doubt
+
+    async def in_effect(self, model: str) -> None:
+        """Returns when Envoy does with the model what the world wants now.
+
+        Raises ROUTE_REJECTED with Envoy's reason, or SERVICE_UNAVAILABLE when it does not confirm in time.
+        """
+        wanted = self._world.model(model)
+
+        def settled() -> bool:
+            return self._publisher.in_effect(model, wanted) or model in self._world.rejected
+
+        if not await self.news.until(settled, APPLY_SECONDS):
+            raise _away(self._doubt or "Envoy has not confirmed the route in time")
+        if reason := self._world.rejected.get(model):
+            raise DomainError(
+                Reason.ROUTE_REJECTED,
+                f"Envoy refused the route of '{model}': {reason}",
+                hint="The last route that it took still serves.",
+                metadata={"model": model},
+            )
+
+    async def _publish(self) -> bool:
+        """False: to be tried again."""
+        snapshot = self._world.snapshot()
+        seen = self._report_of(snapshot)
+        try:
+            await self._put(snapshot)
+        except Rejected as refusal:
+            await self._refused(snapshot, str(refusal))
+            self.changed()
+            return True
+        except Unconfirmed as doubt:
+            if str(doubt) != self._doubt:
+                log.warning("gateway.not_confirmed", reason=str(doubt))
+            self._doubt = str(doubt)
+            return False
+        self._doubt, self.applied = "", seen
+        await self.news.tell()
+        return True
+
+    async def _put(self, snapshot: Snapshot) -> None:
+        if self._only_weights(snapshot):
+            await self._publisher.weigh(snapshot.models)
+        else:
+            await self._publisher.publish(snapshot)
+        self._published = snapshot
+
+    def _only_weights(self, snapshot: Snapshot) -> bool:
+        before = self._published
+        return (
+            not self._publisher.crowded
+            and bool(self._publisher.baked)
+            and snapshot.models.keys() == self._publisher.baked.keys()
+            and (snapshot.nodes, snapshot.services) == (before.nodes, before.services)
+            and all(self._publisher.only_weights(name, route) for name, route in snapshot.models.items())
+        )
+
+    async def _refused(self, snapshot: Snapshot, refusal: str) -> None:
+        """Finds which of the changed models Envoy does not take, and leaves those as they were."""
+        good = self._publisher.baked
+        changed = [model for model, route in snapshot.models.items() if good.get(model) != route]
+        reasons = {model: await self._explain(snapshot.models[model]) for model in changed[:MOST_EXPLAINED]}
+        refused = {model: reason for model, reason in reasons.items() if reason} or dict.fromkeys(changed, refusal)
+        for model, reason in refused.items():
+            log.error("gateway.route_rejected", model=model, reason=reason)
+            self._world.refuse(snapshot.models[model], reason, good.get(model))
+        await self.news.tell()
+
+    def _report_of(self, snapshot: Snapshot) -> GatewayReport:
+        placements, routes = self._world.placements.listing, self._world.routes.listing
+        same = placements.epoch == routes.epoch  # the indices of two stores do not go together
+        return GatewayReport(
+            epoch=routes.epoch if same else "",
+            placements_index=placements.index if same else 0,
+            routes_index=routes.index if same else 0,
+            routes=sum(route.routed for route in snapshot.models.values()),
+            rejected=dict(self._world.rejected),
+        )
+
+    async def keep(self) -> None:
+        """Saves the world after it changed; for ever."""
+        last, seen = b"", 0
+        while True:
+            seen = await self.news.after(seen, 60)
+            await asyncio.sleep(SAVE_SECONDS)
+            data = self._durable.encode(self._world.saved())
+            if data != last:
+                await asyncio.to_thread(self._durable.write, data)
+                last = data
+
+    async def tidy(self) -> None:
+        """Does what can wait, once it has been quiet for a moment; for ever."""
+        tidied, seen = Snapshot(), 0
+        while True:
+            seen = await self.news.after(seen, 60)
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                if self._published is not tidied:
+                    tidied = self._published
+                    await self._publisher.tidy(tidied)
+            except (Rejected, Unconfirmed) as problem:
+                log.warning("gateway.not_tidied", reason=str(problem))
+
+
+class Reporter:
+    """Writes to Consul how far this gateway is, and again after the store lost it."""
+
+    def __init__(self, consul: Consul, name: str, address: str, control: Control) -> None:
+        self._consul = consul
+        self._key = GATEWAYS + name
+        self._address = address
+        self._control = control
+
+    async def run(self) -> None:
+        """Reports for ever: at once what the patcher waits for, the rest in bunches."""
+        told, seen = GatewayReport(), 0
+        while True:
+            seen = await self._control.news.after(seen, 5)
+            now = self._control.applied.model_copy(update={"address": self._address})
+            if not now.epoch or now == told:
+                continue
+            if await self._put(now):
+                bunch = now.placements_index == told.placements_index and now.epoch == told.epoch
+                told = now
+                await asyncio.sleep(BUNCH_SECONDS if bunch else 0)
+
+    async def _put(self, report: GatewayReport) -> bool:
+        stamped = report.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
+        try:
+            await self._consul.kv.put(self._key, stamped.encode())
+        except DomainError as error:
+            log.warning("gateway.report_failed", error=str(error))
+            return False
+        return True
+
+
+def _away(reason: str) -> DomainError:
+    return DomainError(
+        Reason.SERVICE_UNAVAILABLE,
+        f"the route is stored, but this gateway cannot say that it is in effect: {reason}",
+        hint="It takes effect as soon as Envoy answers; look at it with GetRoute.",
+    )

@@ -1,0 +1,134 @@
+"""The documents that the gateway reads and writes in Consul, and where they lie.
+
+    bmase/routes/<model>          ours: RouteDocument
+    bmase/placements/<model>      the patcher's: where each version is ready
+    bmase/nodes/<node>/info       the agent's: the node's addresses
+    bmase/gateways/<gateway>      ours: how far this gateway is
+
+Fields that are not known are ignored, so that one side can be upgraded first.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+ROUTES = "bmase/routes/"
+PLACEMENTS = "bmase/placements/"
+NODES = "bmase/nodes/"
+GATEWAYS = "bmase/gateways/"
+
+
+def route_key(model: str) -> str:
+    return ROUTES + model
+
+
+def placement_key(model: str) -> str:
+    return PLACEMENTS + model
+
+
+def node_key(node: str) -> str:
+    return f"{NODES}{node}/info"
+
+
+class Document(BaseModel):
+    """One JSON value in Consul; never changed in place."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def encode(self) -> bytes:
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+
+DocumentT = TypeVar("DocumentT", bound=Document)
+
+
+def read(kind: type[DocumentT], raw: bytes) -> DocumentT | None:
+    """The document, or None when it is not one: a stray value in Consul must not stop a loop."""
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError:
+        return None
+
+
+class Weighted(Document):
+    """A version's part of the traffic, relative to the others'."""
+
+    version: int = Field(ge=1)
+    weight: int = Field(default=0, ge=0, le=1_000_000)
+
+
+class StickyRule(Document):
+    """What keeps requests on one version: the value of a header, or where they come from."""
+
+    header: str = ""
+    source_ip: bool = False
+
+
+class OverrideRule(Document):
+    """Requests with this header (an empty value: any) go to this version."""
+
+    header: str
+    value: str = ""
+    version: int = Field(ge=1)
+
+
+class MirrorRule(Document):
+    """A copy of this share of the requests goes to a version too."""
+
+    version: int = Field(ge=1)
+    percent: float = Field(gt=0, le=100)
+
+
+class RouteDocument(Document):
+    """A route as it is stored; `update_time` in RFC 3339."""
+
+    versions: tuple[Weighted, ...] = ()
+    sticky: StickyRule | None = None
+    overrides: tuple[OverrideRule, ...] = ()
+    mirror: MirrorRule | None = None
+    timeout: float | None = Field(default=None, ge=0)
+    retries: int = Field(default=0, ge=-1, le=10)
+    update_time: str = ""
+
+    def used(self) -> set[int]:
+        """Versions that the route cannot do without."""
+        used = {entry.version for entry in self.versions if entry.weight}
+        used |= {rule.version for rule in self.overrides}
+        return used | ({self.mirror.version} if self.mirror else set())
+
+
+class PlacementDocument(Document):
+    """Where the patcher says requests may go: version -> nodes."""
+
+    revision: int = 0
+    fence: int = 0
+    versions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def nodes_of(self, version: int) -> tuple[str, ...]:
+        return tuple(sorted(set(self.versions.get(str(version), ()))))
+
+    def placed(self) -> list[int]:
+        """Versions that are on a node, in order."""
+        return sorted(int(v) for v, nodes in self.versions.items() if nodes and v.isdecimal() and int(v) > 0)
+
+
+class NodeDocument(Document):
+    """Addresses of a node's Triton, `host:port`."""
+
+    name: str
+    grpc: str
+    http: str = ""
+
+
+class GatewayReport(Document):
+    """How far a gateway is: it has applied everything up to these indices of Consul, under this epoch."""
+
+    epoch: str = ""
+    placements_index: int = 0
+    routes_index: int = 0
+    address: str = ""
+    routes: int = 0
+    rejected: dict[str, str] = Field(default_factory=dict)
+    time: str = ""

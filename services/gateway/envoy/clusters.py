@@ -1,0 +1,151 @@
+"""Envoy's clusters: one a set of nodes and protocol, one a service of ours, one for the platform's own answers."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.gateway.envoy.answers import Json, typed
+from services.gateway.envoy.limits import Limits
+from services.gateway.envoy.paths import PLATFORM_CLUSTER, service_cluster
+from services.gateway.envoy.snapshot import HTTP_SUFFIX, Endpoint, Node
+
+KIND = "envoy.config.cluster.v3.Cluster"
+_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+# Large tensors and artefacts: a stream may have this much on its way before the peer says more.
+STREAM_WINDOW, CONNECTION_WINDOW = 1 << 20, 1 << 24
+
+_PROBE: Json = {
+    "timeout": "1s",
+    "interval": "1s",
+    "no_traffic_interval": "1s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+}
+
+# Errors that a node answers with are its models' affair: one bad model must not take its neighbours away. Only what
+# the node does not answer counts, and never all nodes of a set.
+_EJECTION: Json = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 5,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_local_origin_success_rate": 0,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_percent": 50,
+}
+
+
+def node_clusters(name: str, nodes: Iterable[Node], limits: Limits) -> list[Json]:
+    """The cluster of a set of nodes and its HTTP twin."""
+    members = list(nodes)
+    grpc = [node.grpc for node in members]
+    http = [node.http for node in members if node.http]
+    health = {**_PROBE, "grpc_health_check": {}}
+    http_health = {**_PROBE, "http_health_check": {"path": "/v2/health/ready"}}
+    return [
+        _nodes(name, grpc, health, limits) | _http2(),
+        _nodes(name + HTTP_SUFFIX, http, http_health, limits),
+    ]
+
+
+def service_clusters(services: Mapping[str, Sequence[Endpoint]], names: Iterable[str], tls: Json | None) -> list[Json]:
+    """One for every API, also for those nobody serves yet: their calls answer UNAVAILABLE."""
+    return [_service(name, services.get(name, ()), tls) for name in names]
+
+
+def platform_cluster() -> Json:
+    """Leads back into this Envoy, to the listener with the platform's own answers."""
+    address = {"envoy_internal_address": {"server_listener_name": PLATFORM_CLUSTER}}
+    raw = typed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
+    inner = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": raw}
+    kind = "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport"
+    return {
+        **_base(PLATFORM_CLUSTER, "STATIC"),
+        "load_assignment": {
+            "cluster_name": PLATFORM_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "transport_socket": {
+            "name": "envoy.transport_sockets.internal_upstream",
+            "typed_config": typed(kind, transport_socket=inner),
+        },
+    }
+
+
+def _nodes(name: str, endpoints: Sequence[Endpoint], health: Json, limits: Limits) -> Json:
+    return {
+        **_static(name, endpoints),
+        "lb_policy": "LEAST_REQUEST",
+        "health_checks": [health],
+        "outlier_detection": _EJECTION,
+        # Without this, a set of which most are ill would get traffic on the ill ones too.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "close_connections_on_host_health_failure": True,
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": limits.requests,
+                    "max_pending_requests": limits.requests,
+                    "max_requests": limits.requests,
+                    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
+                }
+            ]
+        },
+    }
+
+
+def _service(name: str, endpoints: Sequence[Endpoint], tls: Json | None) -> Json:
+    cluster = _static(service_cluster(name), endpoints) | _http2() | {"lb_policy": "ROUND_ROBIN"}
+    cluster["outlier_detection"] = _EJECTION
+    cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
+    return cluster | ({"transport_socket": tls} if tls else {})
+
+
+def _static(name: str, endpoints: Sequence[Endpoint]) -> Json:
+    addresses = all(_is_ip(endpoint.host) for endpoint in endpoints)
+    return {
+        **_base(name, "STATIC" if addresses else "STRICT_DNS"),
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(e)}} for e in endpoints]}],
+        },
+    }
+
+
+def _base(name: str, kind: str) -> Json:
+    # Dots would end the cluster's name where Envoy takes the label out of a statistic.
+    return {
+        "@type": f"type.googleapis.com/{KIND}",
+        "name": name,
+        "alt_stat_name": name.replace(".", "_").replace(":", "_"),
+        "connect_timeout": "1s",
+        "type": kind,
+        "per_connection_buffer_limit_bytes": STREAM_WINDOW,
+    }
+
+
+def _http2() -> Json:
+    options = {
+        "initial_stream_window_size": STREAM_WINDOW,
+        "initial_connection_window_size": CONNECTION_WINDOW,
+        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+    }
+    explicit = typed(_PROTOCOL, explicit_http_config={"http2_protocol_options": options})
+    return {"typed_extension_protocol_options": {_PROTOCOL: explicit}}
+
+
+def _address(endpoint: Endpoint) -> Json:
+    return {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,147 @@
+"""The entries of the route table that belong to one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.gateway.envoy import wire
+from services.gateway.envoy.answers import (
+    GRPC,
+    HTTP,
+    NOT_FOUND,
+    UNAVAILABLE,
+    VERSION_HEADER,
+    Door,
+    Json,
+    extension,
+    header,
+    refusal,
+    typed,
+)
+from services.gateway.envoy.limits import Limits, seconds
+from services.gateway.envoy.snapshot import ModelRoute, Target, runtime_prefix
+
+# Only failures in which no node has begun to work, and UNAVAILABLE, by which a node says so itself.
+RETRY_ON = "connect-failure,refused-stream,unavailable,reset-before-request"
+
+
+def entries(route: ModelRoute, limits: Limits) -> Iterator[tuple[str, Json]]:
+    """Keys of the table and what they lead to: the model, and each of its versions, by either door."""
+    for door in (GRPC, HTTP):
+        yield door.key_prefix + route.model, _action(_by_weight(route, door, limits))
+        for target in route.targets:
+            named = _to(route, target, door, limits, when={})
+            yield f"{door.key_prefix}{route.model}/{target.version}", _action([named])
+
+
+def encoded(route: ModelRoute, limits: Limits) -> bytes:
+    """The same as bytes, ready to be concatenated into the table's map."""
+    return b"".join(
+        wire.map_entry("MatchMap", "map", key, wire.encode("OnMatch", on_match))
+        for key, on_match in entries(route, limits)
+    )
+
+
+def retry_policy(retries: int) -> Json:
+    """Up to so many more tries, each on another node."""
+    return {
+        "retry_on": RETRY_ON,
+        "num_retries": retries,
+        "retry_host_predicate": [
+            extension(
+                "envoy.retry_host_predicates.previous_hosts",
+                "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 3,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+    }
+
+
+def _action(routes: list[Json]) -> Json:
+    if len(routes) == 1:
+        return {"action": {"name": "route", "typed_config": typed("envoy.config.route.v3.Route", **routes[0])}}
+    return {"action": {"name": "routes", "typed_config": typed("envoy.config.route.v3.RouteList", routes=routes)}}
+
+
+def _by_weight(route: ModelRoute, door: Door, limits: Limits) -> list[Json]:
+    overridden = [
+        _to(route, target, door, limits, when=_matches(override.header, override.value))
+        for override in route.overrides
+        if (target := route.target(override.version)) is not None
+    ]
+    return [*overridden, _rest(route, door, limits)]
+
+
+def _rest(route: ModelRoute, door: Door, limits: Limits) -> Json:
+    if not route.routed:
+        return _answer(
+            route, 404, NOT_FOUND, "is deployed but has no route: name a version, or give it a route with RouteService"
+        )
+    if not any(route.weights):
+        return _answer(route, 503, UNAVAILABLE, "has a route, but none of its versions with traffic is on a node now")
+    if len(route.targets) == 1:
+        return _to(route, route.targets[0], door, limits, when={}, mirrored=True)
+    return _split(route, door, limits)
+
+
+def _split(route: ModelRoute, door: Door, limits: Limits) -> Json:
+    clusters = [
+        {
+            "name": target.cluster + door.cluster_suffix,
+            "weight": weight,
+            "response_headers_to_add": [header(VERSION_HEADER, str(target.version))],
+        }
+        for target, weight in zip(route.targets, route.weights, strict=True)
+    ]
+    weighted: Json = {"clusters": clusters, "runtime_key_prefix": runtime_prefix(route)}
+    action = _forward(route, limits) | {"weighted_clusters": weighted} | _mirror(route, door)
+    if hashing := _hash_policy(route):
+        weighted["use_hash_policy"] = True
+        action["hash_policy"] = hashing
+    return {"name": route.model, "match": {"prefix": "/"}, "route": action}
+
+
+def _to(route: ModelRoute, target: Target, door: Door, limits: Limits, *, when: Json, mirrored: bool = False) -> Json:
+    match: Json = {"prefix": "/"} | when
+    action = _forward(route, limits) | {"cluster": target.cluster + door.cluster_suffix}
+    return {
+        "name": route.model,
+        "match": match,
+        "route": action | (_mirror(route, door) if mirrored else {}),
+        "response_headers_to_add": [header(VERSION_HEADER, str(target.version))],
+    }
+
+
+def _forward(route: ModelRoute, limits: Limits) -> Json:
+    action: Json = {"timeout": seconds(limits.timeout if route.timeout is None else route.timeout)}
+    if route.retries:
+        action["retry_policy"] = retry_policy(max(route.retries, 0))
+    return action
+
+
+def _matches(name: str, value: str) -> Json:
+    return {"headers": [{"name": name, **({"string_match": {"exact": value}} if value else {"present_match": True})}]}
+
+
+def _hash_policy(route: ModelRoute) -> list[Json]:
+    if route.sticky_header:
+        return [{"header": {"header_name": route.sticky_header}}]
+    return [{"connection_properties": {"source_ip": True}}] if route.sticky_source_ip else []
+
+
+def _mirror(route: ModelRoute, door: Door) -> Json:
+    target = route.mirror and route.target(route.mirror.version)
+    if not route.mirror or not target:
+        return {}
+    fraction = {"numerator": max(1, round(route.mirror.percent * 10_000)), "denominator": "MILLION"}
+    cluster = target.cluster + door.cluster_suffix
+    return {"request_mirror_policies": [{"cluster": cluster, "runtime_fraction": {"default_value": fraction}}]}
+
+
+def _answer(route: ModelRoute, status: int, grpc_status: str, why: str) -> Json:
+    return {
+        "name": route.model,
+        "match": {"prefix": "/"},
+        **refusal(status, grpc_status, f"model '{route.model}' {why}"),
+    }

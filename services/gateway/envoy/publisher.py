@@ -1,0 +1,194 @@
+"""Puts snapshots into effect, in an order in which every moment is right, and says when Envoy runs with them.
+
+Clusters come before the routes that need them and go long after; weights that moved are under keys that name the list
+they belong to, so they can be written at any time. While Envoy is away the files are written all the same: they are
+what it starts with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from services.gateway.envoy import files
+from services.gateway.envoy.admin import ANSWERS, CLUSTERS, ROUTES, RUNTIME, Admin, EnvoyAway
+from services.gateway.envoy.configuration import Configuration, Made
+from services.gateway.envoy.snapshot import ModelRoute, Snapshot
+from services.gateway.envoy.weights import overrides
+
+log = structlog.get_logger(__name__)
+
+CONFIRM_SECONDS = 20.0
+WARM_SECONDS = 5.0
+# Clusters that no route uses any more stay for requests that are still under way in them.
+RETIRE_SECONDS = 600.0
+# With more moved weights than this the route table is written again, with the weights in it.
+MANY_KEYS = 8_000
+LOOK_SECONDS = 0.002
+LOOK_SLOWLY_SECONDS = 0.05
+
+
+class Rejected(Exception):  # noqa: N818 - what Envoy says
+    """Envoy refused a file and goes on with the last one."""
+
+
+class Unconfirmed(Exception):  # noqa: N818 - a state of affairs
+    """The files are written, but Envoy does not show that it runs with them."""
+
+
+class Publisher:
+    """One Envoy's files. One `publish` at a time; `weigh` at any time, also meanwhile."""
+
+    def __init__(self, configuration: Configuration, admin: Admin, clock: Callable[[], float] = time.monotonic) -> None:
+        self._configuration = configuration
+        self._admin = admin
+        self._clock = clock
+        self._sets: dict[str, tuple[str, ...]] = {}
+        self._unused_since: dict[str, float] = {}
+        self._latest: Mapping[str, ModelRoute] = {}
+        self._baked: Mapping[str, ModelRoute] = {}
+        self._weighed: Mapping[str, ModelRoute] = {}
+        self._good: Made | None = None
+        self._keys = 0
+        self._weighing = asyncio.Lock()
+
+    @property
+    def baked(self) -> Mapping[str, ModelRoute]:
+        """The models as in the route table that Envoy runs with."""
+        return self._baked
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many weights moved that the route table should be written again."""
+        return self._keys > MANY_KEYS
+
+    def only_weights(self, model: str, route: ModelRoute | None) -> bool:
+        """Whether the model differs from the route table in weights alone."""
+        was = self._baked.get(model)
+        return route is not None and was is not None and (route is was or route.shape == was.shape)
+
+    def in_effect(self, model: str, route: ModelRoute | None) -> bool:
+        """Whether Envoy is known to do exactly this with the model."""
+        if route is None:
+            return model not in self._baked
+        weighed = self._weighed.get(model)
+        return self.only_weights(model, route) and weighed is not None and weighed.weights == route.weights
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        """Everything. Raises Rejected (the last good route table is back in its place) or Unconfirmed."""
+        self._latest = snapshot.models
+        doubts = [await self._clusters(snapshot), await self._routes(snapshot.models), await self._weigh()]
+        _raise_first(doubts)
+
+    async def weigh(self, models: Mapping[str, ModelRoute]) -> None:
+        """Weights only; returns when Envoy splits by them. Raises Unconfirmed."""
+        self._latest = models
+        _raise_first([await self._weigh()])
+
+    async def tidy(self, snapshot: Snapshot) -> None:
+        """What can wait: the platform's own answers, and clusters that nobody uses any more."""
+        doubts = [await self._put(self._configuration.platform(snapshot.models), ANSWERS)]
+        if any(self._retired(name) for name in self._sets):
+            doubts.append(await self._clusters(snapshot))
+        _raise_first(doubts)
+
+    async def _clusters(self, snapshot: Snapshot) -> str:
+        needed, now = snapshot.node_sets, self._clock()
+        unused = {
+            name: nodes
+            for name, nodes in self._sets.items()
+            if name not in needed and not self._retired(name) and all(node in snapshot.nodes for node in nodes)
+        }
+        self._unused_since = {name: self._unused_since.get(name, now) for name in unused}
+        self._sets = {**unused, **needed}
+        doubt = await self._put(self._configuration.clusters(self._sets, snapshot), CLUSTERS)
+        return doubt or await self._warm()
+
+    def _retired(self, name: str) -> bool:
+        since = self._unused_since.get(name)
+        return since is not None and self._clock() - since > RETIRE_SECONDS
+
+    async def _warm(self) -> str:
+        """Routes to a cluster that has not heard from its nodes yet would answer 503."""
+
+        async def warmed() -> bool:
+            return (await self._admin.refusals()).warming == 0
+
+        try:
+            if not await self._until(warmed, WARM_SECONDS):
+                log.warning("gateway.clusters_not_warm", seconds=WARM_SECONDS)
+        except EnvoyAway as away:
+            return str(away)
+        return ""
+
+    async def _routes(self, models: Mapping[str, ModelRoute]) -> str:
+        made = self._configuration.routes(models)
+        try:
+            doubt = await self._put(made, ROUTES)
+        except Rejected:
+            if self._good is not None:
+                files.write(self._good.path, self._good.data)
+            raise
+        self._baked = models
+        if not doubt:
+            self._good = made
+        return doubt
+
+    async def _weigh(self) -> str:
+        # One at a time: who waited here finds its weights written by whoever was last in line.
+        async with self._weighing:
+            latest = self._latest
+            keys = overrides(latest, self._baked)
+            self._keys = len(keys)
+            doubt = await self._put(self._configuration.weights(keys), RUNTIME)
+            if not doubt:
+                self._weighed = latest
+            return doubt
+
+    async def _put(self, made: Made, subscription: str) -> str:
+        """Writes and waits for Envoy; "" or why that is in doubt. Raises Rejected."""
+        try:
+            before = (await self._admin.refusals()).of(subscription) if subscription != RUNTIME else -1
+        except EnvoyAway as away:
+            files.write(made.path, made.data)
+            return str(away)
+        new = files.write(made.path, made.data)
+        try:
+            return await self._confirm(made, subscription, before if new else -1)
+        except EnvoyAway as away:
+            return str(away)
+
+    async def _confirm(self, made: Made, subscription: str, refused_before: int) -> str:
+        looks = 0
+
+        async def settled() -> bool:
+            nonlocal looks
+            looks += 1
+            if (await self._admin.versions()).get(subscription) == made.version:
+                return True
+            asked = refused_before >= 0 and looks % 10 == 0
+            if asked and (await self._admin.refusals()).of(subscription) > refused_before:
+                raise Rejected(f"Envoy refused {made.path.name}")
+            return False
+
+        if await self._until(settled, CONFIRM_SECONDS):
+            return ""
+        return f"Envoy does not show version {made.version} of {made.path.name} after {CONFIRM_SECONDS:g} s"
+
+    async def _until(self, reached: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+        begun = self._clock()
+        while not await reached():
+            passed = self._clock() - begun
+            if passed > seconds:
+                return False
+            await asyncio.sleep(LOOK_SECONDS if passed < 0.1 else LOOK_SLOWLY_SECONDS)
+        return True
+
+
+def _raise_first(doubts: list[str]) -> None:
+    for doubt in doubts:
+        if doubt:
+            raise Unconfirmed(doubt)
