@@ -23,6 +23,8 @@ TTL_SECONDS = 10
 # Bounds how long keys are missing from a store that was wiped.
 RENEW_SECONDS = 1.5
 LEAVE_SECONDS = 2.0
+# How long `put` and `delete` wait for the answer of a Consul that may be away.
+PATIENCE_SECONDS = 2.0
 
 
 class Session:
@@ -40,7 +42,7 @@ class Session:
         self._wanted: dict[str, bytes] = {}
         self._written: dict[str, bytes] = {}
         self._wake = asyncio.Event()
-        self._lock = asyncio.Lock()
+        self._turn = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -55,15 +57,15 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def put(self, key: str, value: Value) -> None:
-        """Wants `key` to hold `value`: written at once or, while Consul is away, when it is back."""
+    async def put(self, key: str, value: Value) -> bool:
+        """Wants `key` to hold `value`. True: it does. False: Consul is away, the value is written when it is back."""
         self._wanted[checked_key(key)] = encode(key, value)
-        await self._try_now()
+        return await self._done(key)
 
-    async def delete(self, key: str) -> None:
-        """No longer wants `key`; deleted now or when Consul is back."""
+    async def delete(self, key: str) -> bool:
+        """No longer wants `key`. True: it is gone. False: it is deleted when Consul is back."""
         self._wanted.pop(key, None)
-        await self._try_now()
+        return await self._done(key)
 
     async def stop(self) -> None:
         """Ends the session, which deletes its keys; returns within two seconds even if Consul does not answer."""
@@ -80,35 +82,29 @@ class Session:
         self._id = ""
         self._written.clear()
 
-    async def _try_now(self) -> None:
-        try:
-            async with self._lock:
-                if self._id:
-                    await self._write()
-        except DomainError as error:
-            log.debug("session_key_waits", session=self._name, error=str(error))
+    async def _done(self, key: str) -> bool:
+        """Wakes the one task that writes and waits for it, but not for Consul."""
         self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self._written.get(key) != self._wanted.get(key):
+                    await self._turn.wait()
+        return self._written.get(key) == self._wanted.get(key)
 
     async def _keep(self) -> None:
         outage = Outage(f"session {self._name}")
         while True:
             self._wake.clear()
             try:
-                async with self._lock:
-                    await self._renew_or_create()
-                    await self._write()
+                await self._renew_or_create()
+                await self._write()
             except DomainError as error:
                 await outage.failed(error)
                 continue
             outage.over()
-            await self._pause()
-
-    async def _pause(self) -> None:
-        # A key that was put while there was no session is written without waiting for the next renewal.
-        pending = self._written != self._wanted
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RENEW_SECONDS):
-                await (asyncio.sleep(RENEW_SECONDS) if pending else self._wake.wait())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._wake.wait()
 
     async def _renew_or_create(self) -> None:
         transport = self._consul.transport
@@ -136,9 +132,15 @@ class Session:
         for key in self._written.keys() - self._wanted.keys():
             await self._consul.kv.delete(key)
             del self._written[key]
+            self._tell()
         for key, value in list(self._wanted.items()):
             if self._written.get(key) != value and await self._acquire(key, value):
                 self._written[key] = value
+                self._tell()
+
+    def _tell(self) -> None:
+        self._turn.set()
+        self._turn = asyncio.Event()
 
     async def _acquire(self, key: str, value: bytes) -> bool:
         lock = KvOp("lock", key, value, session=self._id)

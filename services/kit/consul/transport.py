@@ -57,6 +57,8 @@ class Transport:
             verify=str(ca) if ca else True,
             cert=tuple(map(str, cert)) if cert else None,
         )
+        # py-consul prefers CONSUL_HTTP_TOKEN of the environment to the token it is given.
+        self.api.token = token or self.api.token
 
     async def call(self, request: Awaitable[Any], timeout: float = CALL_SECONDS) -> Any:
         """The answer, or COORDINATION_UNAVAILABLE with the cause: nothing else leaves this method."""
@@ -71,9 +73,9 @@ class Transport:
         except TimeoutError as error:
             raise self._unavailable(f"no answer within {timeout:g} s") from error
         except (ACLDisabled, ACLPermissionDenied) as error:
-            hint = "Give the service a token whose policy covers the prefix bmase/ (BMASE_CONSUL_TOKEN)."
+            hint = "Give the service a token whose policy covers the prefix bmase/ (CONSUL_HTTP_TOKEN)."
             raise self._unavailable(f"the token was refused: {error}", hint) from error
-        except (aiohttp.ClientError, ConsulException, OSError) as error:
+        except (aiohttp.ClientError, ConsulException, OSError, ValueError) as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
 
     def _unavailable(self, cause: str, hint: str = "") -> DomainError:

@@ -73,14 +73,22 @@ class LeaderSession:
     async def open(self) -> None:
         """Registers the check and makes the session that depends on it."""
         api, call = self._consul.transport.api, self._consul.transport.call
-        check = Check.ttl(f"{CHECK_SECONDS}s")
+        await self._clear()
+        check = {**Check.ttl(f"{CHECK_SECONDS}s"), "status": "passing"}
         await call(api.agent.check.register(f"leader {self._name}", check=check, check_id=self._check))
-        await call(api.agent.check.ttl_pass(self._check))
         self.id = await call(
             api.session.create(
                 name=self._check, checks=[self._check], lock_delay=DELAY_SECONDS, behavior="release", ttl=TTL_SECONDS
             )
         )
+
+    async def _clear(self) -> None:
+        """Removes the checks of killed holders, which the agent would keep for ever."""
+        api, call = self._consul.transport.api, self._consul.transport.call
+        checks = await call(api.agent.checks())
+        for check, about in (checks or {}).items():
+            if check.startswith(f"bmase-leader-{self._name}-") and about["Status"] == "critical":
+                await call(api.agent.check.deregister(check))
 
     async def beat(self) -> bool:
         """Keeps the session; False if Consul does not know it any more."""

@@ -149,8 +149,10 @@ async def test_what_is_put_while_consul_is_away_is_written_when_it_is_back(
         await session.put("bmase/s3/a", "1")
         await session.put("bmase/s3/b", "1")
         await asyncio.to_thread(consul_server.kill)
-        await session.put("bmase/s3/a", "2")
-        await session.delete("bmase/s3/b")
+        started = time.monotonic()
+        assert not await session.put("bmase/s3/a", "2")
+        assert not await session.delete("bmase/s3/b")
+        assert time.monotonic() - started < 5
         await asyncio.to_thread(consul_server.start)
         async with Recorder(consul.watch("bmase/s3/")) as seen:
             await seen.until(
@@ -176,9 +178,8 @@ async def test_a_successor_takes_over_without_the_key_vanishing(consul: Consul) 
 
 async def test_a_key_of_a_living_stranger_is_left_alone(consul: Consul) -> None:
     async with Session(consul, "s5-one") as one, Session(consul, "s5-two") as two:
-        await asyncio.sleep(0.5)
-        await one.put("bmase/s5/a", "one")
-        await two.put("bmase/s5/a", "two")
+        assert await one.put("bmase/s5/a", "one")
+        assert not await two.put("bmase/s5/a", "two")
         entry = await consul.kv.get("bmase/s5/a")
         assert entry is not None
         assert entry.value == b"one"

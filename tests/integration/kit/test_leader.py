@@ -53,6 +53,7 @@ class Contender:
 
 class Contenders:
     def __init__(self, url: str, name: str, folder: Path) -> None:
+        self.name = name
         self.all = [Contender(url, name, folder) for _ in range(3)]
 
     async def leader(self, timeout: float, but: Contender | None = None) -> Contender:
@@ -80,7 +81,7 @@ def contenders(request: pytest.FixtureRequest, consul_server: ConsulServer, tmp_
         each.process.wait()
 
 
-async def test_a_killed_leader_is_followed_by_exactly_one(contenders: Contenders) -> None:
+async def test_a_killed_leader_is_followed_by_exactly_one(contenders: Contenders, consul: Consul) -> None:
     first = await contenders.leader(15)
     first.signal(signal.SIGKILL)
     died = time.time()
@@ -91,6 +92,8 @@ async def test_a_killed_leader_is_followed_by_exactly_one(contenders: Contenders
     fences = contenders.leads_in_order()
     assert len(fences) == 2
     assert fences[0] < fences[1]
+    checks = await consul.transport.call(consul.transport.api.agent.checks())
+    assert len([check for check in checks if check.startswith(f"bmase-leader-{contenders.name}-")]) == 1
 
 
 async def test_a_leader_that_ends_in_order_is_followed_at_once(contenders: Contenders) -> None:
@@ -99,14 +102,31 @@ async def test_a_leader_that_ends_in_order_is_followed_at_once(contenders: Conte
     await contenders.leader(2, but=first)
 
 
-async def test_a_frozen_leader_is_replaced_and_refused_when_it_wakes(contenders: Contenders) -> None:
+async def test_a_frozen_leader_is_replaced_and_writes_nothing_when_it_wakes(
+    contenders: Contenders, consul: Consul
+) -> None:
     first = await contenders.leader(15)
     first.signal(signal.SIGSTOP)
     second = await contenders.leader(20, but=first)
     first.signal(signal.SIGCONT)
     await until(lambda: not first.leads, 3)
     assert second.leads
-    assert all(said["reason"] == "NOT_LEADER" for said in first.said() if said["event"] == "refused")
+    await asyncio.sleep(0.5)
+    entry = await consul.kv.get(f"bmase/led/{contenders.name}")
+    assert entry is not None
+    assert entry.json()["fence"] == contenders.leads_in_order()[-1]
+
+
+async def test_a_consul_that_restarts_with_its_data_leaves_one_leader(
+    contenders: Contenders, consul_server: ConsulServer
+) -> None:
+    await contenders.leader(15)
+    await asyncio.to_thread(consul_server.kill)
+    await asyncio.to_thread(consul_server.start)
+    await asyncio.sleep(3)
+    await contenders.leader(20)
+    fences = contenders.leads_in_order()
+    assert fences == sorted(set(fences))
 
 
 async def test_a_wiped_store_ends_the_lease_and_fences_still_grow(
