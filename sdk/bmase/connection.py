@@ -28,8 +28,8 @@ IDEMPOTENT: dict[str, str] = {
 
 RETRY = {
     "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
+    "initialBackoff": "0.2s",
+    "maxBackoff": "3s",
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
@@ -48,7 +48,12 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", -1),
         ("grpc.enable_retries", 1),
         ("grpc.service_config", service_config()),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
+        # Connections are tried again faster than calls are: the last attempt of a call finds a server that is back.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        # Otherwise clients of one process would share one connection, and its waiting time after a failure.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", "bmase-python"),
     ]
 

@@ -1,7 +1,7 @@
 """Which files make up a version, from what the user points at.
 
 model.onnx                 that file as model.onnx, and the files that its tensors are in
-a Triton model directory   config.pbtxt and the one version directory beside it
+a Triton model directory   config.pbtxt, the one version directory and the samples beside it (what `pull` makes)
 any other directory        all files in it
 several files              each under its own name
 """
@@ -20,6 +20,7 @@ from bmase.transfer import Stored
 
 CONFIG = "config.pbtxt"
 ONNX_NAME = "model.onnx"
+SAMPLES = "samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def _directory(folder: Path) -> Iterator[Source]:
         )
     if config.is_file():
         yield Source(config, CONFIG, pb.File.ROLE_CONFIG)
+    for sample in sorted((folder / SAMPLES).glob("*.pb")):
+        yield Source(sample, f"{SAMPLES}/{sample.name}", pb.File.ROLE_SAMPLE)
     yield from _tree(versions[0])
 
 

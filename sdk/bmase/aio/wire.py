@@ -11,8 +11,10 @@ import grpc.aio
 
 from bmase import connection
 from bmase.core.calls import Answer, Call, Follow, Item, Listing, Watch
-from bmase.errors import Unavailable, from_rpc
+from bmase.errors import BmaseError, Cancelled, from_rpc
 from bmase.settings import Settings
+
+CLOSED = "the client was closed"
 
 
 class Wire:
@@ -32,6 +34,8 @@ class Wire:
             )
         except grpc.RpcError as error:
             raise from_rpc(error) from None
+        except grpc.aio.UsageError:
+            raise Cancelled(CLOSED) from None
         return answer
 
     def _method(self, call: Call[Answer]) -> Any:
@@ -52,7 +56,10 @@ class Wire:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.answer.FromString,
         )
-        events = method(call.request, timeout=call.timeout, metadata=self.metadata)
+        try:
+            events = method(call.request, timeout=call.timeout, metadata=self.metadata)
+        except grpc.aio.UsageError:
+            raise Cancelled(CLOSED) from None
         try:
             async for event in events:
                 yield event
@@ -76,14 +83,14 @@ class Wire:
         """The events of a watch, over broken connections; Unavailable when nobody answers for long."""
         walk = Follow(watch, timeout)
         while True:
-            broken: Unavailable | None = None
+            broken: BmaseError | None = None
             try:
                 async for event in self.stream(walk.call()):
                     over = walk.saw(event)
                     yield event
                     if over:
                         return
-            except Unavailable as error:
+            except BmaseError as error:
                 broken = error
             await asyncio.sleep(walk.broke(broken))
 

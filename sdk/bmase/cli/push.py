@@ -40,11 +40,14 @@ def push(
         typer.Option(exists=True, help=".npz with arrays input:NAME and output:NAME, checked when a node loads it."),
     ] = None,
     max_batch_size: Annotated[
-        int, typer.Option(min=-1, rich_help_panel=SERVING, help="0: no batch dimension; -1: found out from the model.")
-    ] = -1,
+        int | None, typer.Option(min=0, rich_help_panel=SERVING, help="0: none; found out from the model if not given.")
+    ] = None,
     dynamic_batching: Annotated[
-        bool, typer.Option("--dynamic-batching", rich_help_panel=SERVING, help="Join requests into batches.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--dynamic-batching/--no-dynamic-batching", rich_help_panel=SERVING, help="Join requests into batches."
+        ),
+    ] = None,
     max_queue_delay_us: Annotated[
         int, typer.Option(min=0, rich_help_panel=SERVING, help="How long a request may wait for others.")
     ] = 0,

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from bmase.errors import TimedOut, Unavailable
+from bmase.errors import BmaseError, TimedOut, Unavailable
+from bmase.reasons import Reason
 
 Answer = TypeVar("Answer", bound=Message)
 Item = TypeVar("Item")
@@ -46,11 +47,16 @@ class Listing(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Watch(Generic[Answer]):
-    """A stream that is opened again when it breaks: `again` gives the call that goes on after the last event."""
+    """A stream that is opened again when it breaks.
+
+    `again` gives the call that goes on after the last event, `restart` what to open when the server has forgotten so
+    much that it cannot (None: the error is raised).
+    """
 
     call: Call[Answer]
     again: Callable[[Call[Answer], Answer], Call[Answer]] = lambda call, _event: call
     over: Callable[[Answer], bool] = lambda _event: False
+    restart: Call[Answer] | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +87,7 @@ class Follow(Generic[Answer]):
         self._watch = watch
         self._call = watch.call
         self._backoff = Backoff()
+        self._begun = False
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def call(self) -> Call[Answer]:
@@ -90,15 +97,18 @@ class Follow(Generic[Answer]):
     def saw(self, event: Answer) -> bool:
         """Takes note of an event; True when it was the last one."""
         self._backoff.succeeded()
+        self._begun = True
         self._call = self._watch.again(self._call, event)
         return self._watch.over(event)
 
-    def broke(self, error: Unavailable | None) -> float:
-        """Seconds to wait before opening the stream again.
+    def broke(self, error: BmaseError | None) -> float:
+        """Seconds to wait before opening the stream again; raises what waiting does not help against.
 
-        Raises when the deadline has passed or nobody answers for long.
+        That is: everything but outages and forgotten changes, a deadline that has passed, many failures in a row.
         """
-        if isinstance(error, TimedOut):
+        if error is not None and error.reason == Reason.REVISION_GONE and self._begun and self._watch.restart:
+            self._call = self._watch.restart
+        elif isinstance(error, TimedOut) or not isinstance(error, Unavailable | None):
             raise error
         wait = self._backoff.failed()
         if wait is None:

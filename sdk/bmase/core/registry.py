@@ -76,15 +76,16 @@ def delete_alias(model: str, alias: str) -> Call[pb.Model]:
 class NewVersion:
     """What makes a version, besides its files.
 
-    `max_batch_size` -1 lets the registry find it out from the ONNX graph. `lineage` takes the fields of the message
-    Lineage by name.
+    How it is served is left to the registry (batches, where the model allows them) unless something is said here; then
+    `max_batch_size` None is still found out from the model, and `dynamic_batching` is on unless it is False. Nothing
+    may be said when a config.pbtxt is among the files. `lineage` takes the fields of the message Lineage by name.
     """
 
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    max_batch_size: int = -1
-    dynamic_batching: bool = False
+    max_batch_size: int | None = None
+    dynamic_batching: bool | None = None
     preferred_batch_sizes: Iterable[int] = ()
     max_queue_delay_us: int = 0
     instances: int = 0
@@ -119,17 +120,20 @@ def create_version(model: str, files: Iterable[pb.File], new: NewVersion, reques
     return Call(SERVICE + "CreateVersion", request, pb.Version, CREATE_TIMEOUT)
 
 
-def serving(new: NewVersion) -> pb.Serving:
-    """How the version is to be served."""
+def serving(new: NewVersion) -> pb.Serving | None:
+    """How the version is to be served; None leaves it to the registry."""
+    preferred, delay = list(new.preferred_batch_sizes), new.max_queue_delay_us
+    said = (new.max_batch_size, new.dynamic_batching, preferred or delay or None, new.parameters or None)
+    if all(value is None for value in said) and not (new.instances or new.backend):
+        return None
     made = pb.Serving(
         max_batch_size=new.max_batch_size,
         instances=new.instances,
         parameters=dict(new.parameters),
         backend=new.backend,
     )
-    if new.dynamic_batching or new.preferred_batch_sizes or new.max_queue_delay_us:
-        made.dynamic_batching.max_queue_delay_us = new.max_queue_delay_us
-        made.dynamic_batching.preferred_batch_sizes.extend(new.preferred_batch_sizes)
+    if new.dynamic_batching is not False:
+        made.dynamic_batching.CopyFrom(pb.DynamicBatching(preferred_batch_sizes=preferred, max_queue_delay_us=delay))
     return made
 
 
@@ -213,7 +217,7 @@ def watch_models(model: str | None, from_revision: int) -> Watch[pb.WatchModelsR
         started = getattr(call.request, "from_revision", 0) > 0 or event.kind == pb.WatchModelsResponse.KIND_SYNCED
         return open_at(event.revision) if started else call
 
-    return Watch(open_at(from_revision), again)
+    return Watch(open_at(from_revision), again, restart=open_at(0))
 
 
 def _given(**fields: Any) -> list[str]:

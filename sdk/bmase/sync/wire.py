@@ -10,7 +10,7 @@ import grpc
 
 from bmase import connection
 from bmase.core.calls import Answer, Call, Follow, Item, Listing, Watch
-from bmase.errors import Unavailable, from_rpc
+from bmase.errors import BmaseError, Cancelled, from_rpc
 from bmase.settings import Settings
 
 
@@ -29,7 +29,14 @@ class Wire:
             answer: Answer = self._method(call)(call.request, timeout=call.timeout, metadata=(*self.metadata, *headers))
         except grpc.RpcError as error:
             raise from_rpc(error) from None
+        except ValueError as error:
+            raise self._closed(error) from None
         return answer
+
+    @staticmethod
+    def _closed(error: ValueError) -> Exception:
+        """gRPC has no type of its own for calls on a closed channel."""
+        return Cancelled("the client was closed") if "closed" in str(error).lower() else error
 
     def _method(self, call: Call[Answer]) -> Any:
         method = self._unary.get(call.path)
@@ -49,7 +56,10 @@ class Wire:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.answer.FromString,
         )
-        events = method(call.request, timeout=call.timeout, metadata=self.metadata)
+        try:
+            events = method(call.request, timeout=call.timeout, metadata=self.metadata)
+        except ValueError as error:
+            raise self._closed(error) from None
         try:
             yield from events
         except grpc.RpcError as error:
@@ -71,14 +81,14 @@ class Wire:
         """The events of a watch, over broken connections; Unavailable when nobody answers for long."""
         walk = Follow(watch, timeout)
         while True:
-            broken: Unavailable | None = None
+            broken: BmaseError | None = None
             try:
                 for event in self.stream(walk.call()):
                     over = walk.saw(event)
                     yield event
                     if over:
                         return
-            except Unavailable as error:
+            except BmaseError as error:
                 broken = error
             time.sleep(walk.broke(broken))
 

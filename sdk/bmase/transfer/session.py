@@ -28,6 +28,7 @@ class Session:
         self.wire = wire
         self._listener = listener
         self._lock = threading.Lock()
+        self._telling = threading.Lock()  # a lock of its own: a listener may call `stop`
         self._stopped = threading.Event()
         self._calls: set[Any] = set()
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -83,4 +84,4 @@ class Session:
 
     def meter(self, path: Path, total: int) -> Meter:
         """The progress of one file."""
-        return Meter(str(path), total, self._listener, self._lock)
+        return Meter(str(path), total, self._listener, self._telling)

@@ -63,6 +63,7 @@ class Uploader:
             try:
                 if self._send_rest(path, upload, meter).complete:
                     return
+                raise Unavailable("the registry ended the upload before it was complete")
             except (Unavailable, NotFound, PreconditionFailed) as error:
                 _check_unchanged(path, before)
                 if error.reason == Reason.DIGEST_MISMATCH and not damaged:
@@ -71,10 +72,17 @@ class Uploader:
                 elif isinstance(error, PreconditionFailed) and error.reason != Reason.UPLOAD_OFFSET_MISMATCH:
                     raise
                 self._session.pause(error, backoff)
-            upload = self._session.wire.send(registry.start_upload(upload.digest, upload.size_bytes))
+            upload = self._find_again(upload, backoff)
             if upload.offset > reached:
                 reached = upload.offset
                 backoff.succeeded()
+
+    def _find_again(self, upload: pb.Upload, backoff: Backoff) -> pb.Upload:
+        while True:
+            try:
+                return self._session.wire.send(registry.start_upload(upload.digest, upload.size_bytes))
+            except Unavailable as error:
+                self._session.pause(error, backoff)
 
     def _send_rest(self, path: Path, upload: pb.Upload, meter: Meter) -> pb.Upload:
         meter.begin(Phase.UPLOAD, upload.offset)

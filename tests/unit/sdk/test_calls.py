@@ -18,6 +18,7 @@ from bmase.core.routes import Mirror, Override, RouteSpec, Sticky
 from bmase.errors import DeploymentFailed, InvalidArgument, NotFound, TimedOut, Unavailable
 from bmase.gateway.v1 import route_pb2
 from bmase.patcher.v1 import deployment_pb2
+from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2
 from bmase.sync import registry as sync_registry
 from bmase.sync import serving as sync_serving
@@ -113,8 +114,16 @@ def test_a_version_carries_everything_that_was_said() -> None:
     assert not version.HasField("signature")
 
 
-def test_no_batching_unless_asked_for() -> None:
-    assert not registry.serving(NewVersion()).HasField("dynamic_batching")
+def test_how_a_version_is_served_is_left_to_the_registry() -> None:
+    """The registry knows best, unless something is said."""
+    assert registry.serving(NewVersion()) is None
+    assert registry.serving(NewVersion(instances=2)) == registry_pb2.Serving(
+        instances=2, dynamic_batching=registry_pb2.DynamicBatching()
+    )
+    assert registry.serving(NewVersion(dynamic_batching=False)) == registry_pb2.Serving()
+    unbatched = registry.serving(NewVersion(max_batch_size=0))
+    assert unbatched is not None
+    assert unbatched.HasField("max_batch_size")
 
 
 def test_creations_have_ids_of_their_own() -> None:
@@ -191,6 +200,23 @@ def test_giving_up_after_many_failures_in_a_row_only() -> None:
         follow.broke(failure)
     with pytest.raises(Unavailable, match="down"):
         follow.broke(failure)
+
+
+def test_a_watch_begins_again_when_the_registry_has_forgotten_what_came_between() -> None:
+    gone = InvalidArgument("not kept any more", reason=Reason.REVISION_GONE, status="OUT_OF_RANGE")
+    with pytest.raises(InvalidArgument):
+        Follow(registry.watch_models(None, 5)).broke(gone)
+    follow = Follow(registry.watch_models(None, 5))
+    follow.saw(_watch_event(Watched.KIND_MODEL_PUT, 6))
+    assert follow.broke(gone) > 0
+    assert _from(follow) == 0
+
+
+def test_a_watch_ends_with_errors_that_waiting_does_not_help_against() -> None:
+    follow = Follow(routes.watch(None))
+    follow.saw(route_pb2.WatchRoutesResponse())
+    with pytest.raises(NotFound):
+        follow.broke(NotFound("no such model"))
 
 
 def test_a_deadline_ends_a_watch_at_once() -> None:

@@ -174,8 +174,9 @@ def test_what_is_pulled_can_be_pushed_again(tmp_path: Path) -> None:
     version = pb.Version(number=7)
     version.files.add(path="config.pbtxt", role=pb.File.ROLE_CONFIG)
     version.files.add(path="deep/model.bin", role=pb.File.ROLE_MODEL)
+    version.files.add(path="samples/1.pb", role=pb.File.ROLE_SAMPLE)
     targets = [f.target.relative_to(tmp_path).as_posix() for f in layout.fetches(version, tmp_path)]
-    assert targets == ["config.pbtxt", "7/deep/model.bin"]
+    assert targets == ["config.pbtxt", "7/deep/model.bin", "samples/1.pb"]
     pushed = sources.collect([_tree(tmp_path, *targets)])
     assert {(s.path, s.role) for s in pushed} == {(f.path, f.role) for f in version.files}
 
