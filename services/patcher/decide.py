@@ -133,7 +133,7 @@ def _is_withdrawn(replica: Replica, state: State, seen: Observation, rules: Rule
         return False
     if replica.node in lying.document.versions.get(str(replica.version), ()):
         return False
-    return seen.applied_by_all(awaited(state, seen, rules), lying.index)
+    return not seen.behind(awaited(state, seen, rules), replica.model, lying.index)
 
 
 def _has_left(replica: Replica, seen: Observation, rules: Rules) -> bool:

@@ -156,6 +156,7 @@ class GatewayReport(Document):
     placements_index: int = 0
     routes_index: int = 0
     address: str = ""
+    rejected: dict[str, str] = Field(default_factory=dict)  # models whose last change Envoy refused: the old one serves
 
 
 VersionLike = Annotated[int, BeforeValidator(int)]  # proto3's JSON writes int64 as a string

@@ -55,10 +55,14 @@ class Observation:
         status = self.statuses.get((node, model))
         return status if status and status.version == version and status.digest == digest else None
 
-    def applied_by_all(self, gateways: Iterable[str], index: int) -> bool:
-        """Every one of the gateways has applied the placements up to this index of this very store."""
-        reports = (self.gateways.get(name) for name in gateways)
-        return all(report and report.epoch == self.epoch and report.placements_index >= index for report in reports)
+    def behind(self, gateways: Iterable[str], model: str, index: int) -> list[str]:
+        """Which of the gateways have not applied the model's placements up to this index of this very store."""
+        return sorted(name for name in gateways if not self._has_applied(self.gateways.get(name), model, index))
+
+    def _has_applied(self, report: GatewayReport | None, model: str, index: int) -> bool:
+        if report is None or report.epoch != self.epoch or model in report.rejected:
+            return False
+        return report.placements_index >= index
 
 
 _UNSEEN = NodeView(alive=False)

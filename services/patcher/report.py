@@ -10,7 +10,7 @@ from bmase.reasons import Reason
 
 from services.patcher.documents import Step
 from services.patcher.observation import Observation
-from services.patcher.state import RUNNING, Deployment, Phase, Replica, Seat, State
+from services.patcher.state import RUNNING, Deployment, Phase, Replica, RouteWish, Seat, State
 
 _STEPS = {
     Step.ASSIGNED: pb.Placement.STATE_ASSIGNED,
@@ -45,13 +45,14 @@ class Summary:
     message: str = ""
 
 
-def of_replica(replica: Replica, digest: str, seen: Observation) -> Said:
+def of_replica(replica: Replica, state: State, seen: Observation) -> Said:
     """The node's own word while it speaks; silence is LOST, whatever it said before."""
     if replica.seat not in RUNNING:
-        return Said(replica.node, Step.DRAINING, message=_leaving(replica), since=replica.since)
+        return Said(replica.node, Step.DRAINING, message=_leaving(replica, state, seen), since=replica.since)
     view = seen.node(replica.node)
     if not view.alive:
         return _silent(replica, seen)
+    digest = state.deployments[replica.key].digest
     status = seen.status(replica.node, replica.model, replica.version, digest)
     if status is None:
         return Said(replica.node, Step.ASSIGNED, message=f"waiting for node {replica.node}", since=replica.since)
@@ -77,12 +78,14 @@ def _silent(replica: Replica, seen: Observation) -> Said:
     return Said(replica.node, Step.LOST, Reason.SERVICE_UNAVAILABLE.value, message, seen.now - view.silent_for)
 
 
-def _leaving(replica: Replica) -> str:
-    return {
-        "withdrawn": "waiting until the gateways have turned away",
-        "draining": "requests under way may finish",
-        "unloading": "the node is unloading it",
-    }.get(replica.seat.value, "")
+def _leaving(replica: Replica, state: State, seen: Observation) -> str:
+    if replica.seat is Seat.DRAINING:
+        return "requests under way may finish"
+    if replica.seat is Seat.UNLOADING:
+        return f"waiting until node {replica.node} has unloaded it"
+    lying = seen.placements.get(replica.model)
+    behind = seen.behind(state.gateways, replica.model, lying.index) if lying else sorted(state.gateways)
+    return f"waiting until the gateways have turned away: {', '.join(behind[:3])}"
 
 
 def summarise(deployment: Deployment, said: Sequence[Said]) -> Summary:
@@ -94,6 +97,8 @@ def summarise(deployment: Deployment, said: Sequence[Said]) -> Summary:
     asked = [s for s in said if s.step is not Step.DRAINING]
     ready = [s for s in asked if s.step is Step.READY]
     if len(ready) >= deployment.replicas:
+        if deployment.route is RouteWish.WANTED:  # a caller that is told "ready" may send requests at once
+            return Summary(pb.Deployment.STATE_DEPLOYING, message=deployment.message or "ready; the route is being made")
         return Summary(pb.Deployment.STATE_READY)
     obstacle = next((s for s in asked if s.step in (Step.FAILED, Step.LOST)), None)
     reason = deployment.reason or (obstacle.reason if obstacle else "")
@@ -115,7 +120,7 @@ def _unready(asked: Sequence[Said], some_ready: bool, obstructed: bool) -> pb.De
 def deployment_message(deployment: Deployment, state: State, seen: Observation) -> pb.Deployment:
     """The deployment with its placements, as it is now."""
     replicas = sorted(state.replicas_of(deployment.key), key=lambda replica: replica.node)
-    said = [of_replica(replica, deployment.digest, seen) for replica in replicas]
+    said = [of_replica(replica, state, seen) for replica in replicas]
     summary = summarise(deployment, said)
     message = pb.Deployment(
         name=deployment.name,
@@ -180,7 +185,7 @@ def _node_words(name: str, seen: Observation) -> str:
 
 
 def _node_model(replica: Replica, state: State, seen: Observation) -> pb.NodeModel:
-    said = of_replica(replica, state.deployments[replica.key].digest, seen)
+    said = of_replica(replica, state, seen)
     return pb.NodeModel(
         model=f"models/{replica.model}", version=replica.version, state=_STEPS[said.step], message=said.message
     )

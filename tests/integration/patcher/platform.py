@@ -25,11 +25,15 @@ from services.kit.consul import Consul
 from services.kit.errors import DomainError
 from services.kit.server import GrpcServer, Registration
 from services.patcher.documents import GATEWAYS, PLACEMENTS, ROUTES, GatewayReport, Placements, read
+from tests.integration.patcher.bench import affine_sample, eventually
 from tests.integration.patcher.bytes_registry import digest_of
+from tests.support import onnx_models
 from tests.support.ports import free_ports
 from tests.support.process import Process
 
 State = pb.Deployment
+# A server that was started again is found within half a second.
+QUICK = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 
 
 class Gateway(route_pb2_grpc.RouteServiceServicer):
@@ -129,7 +133,7 @@ class Platform:
     async def __aenter__(self) -> Self:
         self.registry.start()
         self.patcher.start()
-        self._channels = [grpc.aio.insecure_channel(self.registry_address), grpc.aio.insecure_channel(self.address)]
+        self._channels = [grpc.aio.insecure_channel(a, QUICK) for a in (self.registry_address, self.address)]
         self.versions = RegistryServiceStub(self._channels[0])
         self.deployments = DeploymentServiceStub(self._channels[1])
         for channel, process in zip(self._channels, (self.registry, self.patcher), strict=True):
@@ -147,6 +151,30 @@ class Platform:
             await channel.close()
         for process in (self.patcher, self.registry):
             await asyncio.to_thread(process.stop)
+
+    async def reachable(self) -> None:
+        """Waits until the patcher answers."""
+
+        async def answers() -> bool:
+            try:
+                await self.deployments.ListNodes(pb.ListNodesRequest(), timeout=2)
+            except grpc.aio.AioRpcError:
+                return False
+            return True
+
+        await eventually(answers, "an answer of the patcher")
+
+    @contextlib.asynccontextmanager
+    async def through(self, address: str) -> AsyncIterator[None]:
+        """Meanwhile, calls go to another instance."""
+        before = self.deployments
+        async with grpc.aio.insecure_channel(address) as channel:
+            self.deployments = DeploymentServiceStub(channel)
+            try:
+                await self.reachable()
+                yield
+            finally:
+                self.deployments = before
 
     async def push(self, model: str, content: bytes, samples: Sequence[registry_pb2.Sample] = ()) -> int:
         """Registers an ONNX file as the model's next version; returns its number."""
@@ -171,9 +199,29 @@ class Platform:
         )
         return int(made.number)
 
-    async def deploy(self, model: str, version: int | str, **fields: Any) -> pb.Deployment:
+    async def push_affine(self, model: str, factor: float) -> int:
+        """A version that answers `factor` times its input."""
+        content = onnx_models.affine(factor, 0).SerializeToString()
+        return await self.push(model, content, [affine_sample(factor, 0)])
+
+    async def deploy(
+        self, model: str, version: int | str, request_id: str = "", no_route: bool = False, **fields: Any
+    ) -> pb.Deployment:
         asked = pb.Deployment(name=f"models/{model}/deployments/{version}", **fields)
-        return await self.deployments.CreateDeployment(pb.CreateDeploymentRequest(deployment=asked))
+        request = pb.CreateDeploymentRequest(deployment=asked, request_id=request_id, no_route=no_route)
+        return await self.deployments.CreateDeployment(request)
+
+    async def scale(self, model: str, version: int, replicas: int) -> pb.Deployment:
+        name = f"models/{model}/deployments/{version}"
+        return await self.deployments.ScaleDeployment(pb.ScaleDeploymentRequest(name=name, replicas=replicas))
+
+    async def clear(self) -> None:
+        """Takes everything out of service."""
+        listed = (await self.deployments.ListDeployments(pb.ListDeploymentsRequest())).deployments
+        for deployment in listed:
+            await self.deployments.DeleteDeployment(pb.DeleteDeploymentRequest(name=deployment.name, force=True))
+        for deployment in listed:
+            await self.reaches(deployment.model.removeprefix("models/"), deployment.version, State.STATE_GONE)
 
     async def undeploy(self, model: str, version: int, force: bool = False) -> pb.Deployment:
         name = f"models/{model}/deployments/{version}"
@@ -183,20 +231,30 @@ class Platform:
         name = f"models/{model}/deployments/{version}"
         return await self.deployments.GetDeployment(pb.GetDeploymentRequest(name=name))
 
-    async def reaches(self, model: str, version: int, state: int, timeout: float = 40) -> pb.Deployment:
-        """Follows the deployment until it is in the state."""
-        name, seen = f"models/{model}/deployments/{version}", []
+    async def reaches(self, model: str, version: int, state: Any, timeout: float = 40) -> pb.Deployment:
+        """Follows the deployment until it is in the state, over restarts of the patcher."""
+        last: pb.Deployment | None = None
         try:
             async with asyncio.timeout(timeout):
-                async for told in self.deployments.WatchDeployment(pb.WatchDeploymentRequest(name=name)):
-                    seen.append(told)
-                    if told.state == state:
-                        return told
+                while True:
+                    try:
+                        async for last in self._watch(model, version):
+                            if last.state == state:
+                                return last
+                    except grpc.aio.AioRpcError as error:
+                        if error.code() is grpc.StatusCode.NOT_FOUND and state == State.STATE_GONE:
+                            return pb.Deployment(state=State.STATE_GONE)
+                        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                            raise
+                        await asyncio.sleep(0.1)
         except TimeoutError:
-            pass
-        wanted = State.State.Name(state)
-        last = seen[-1] if seen else None
-        raise AssertionError(f"{name} is not {wanted}: {last}\n{self.patcher.tail(40)}")
+            wanted = State.State.Name(state)
+            raise AssertionError(f"{model}/{version} is not {wanted}: {last}\n{self.patcher.tail(40)}") from None
+
+    def _watch(self, model: str, version: int) -> AsyncIterator[pb.Deployment]:
+        name = f"models/{model}/deployments/{version}"
+        watch: AsyncIterator[pb.Deployment] = self.deployments.WatchDeployment(pb.WatchDeploymentRequest(name=name))
+        return watch
 
     async def placed(self, model: str) -> dict[str, tuple[str, ...]]:
         entry = await self.consul.kv.get(PLACEMENTS + model)

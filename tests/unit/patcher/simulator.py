@@ -76,8 +76,10 @@ class World:
         names = self.seen.registered - {name} if registered == "no" else self.seen.registered | {name}
         self._see(registered=frozenset(names))
 
-    def do_applied(self, name: str, lag: str = "0", epoch: str = "") -> None:
-        report = GatewayReport(epoch=epoch or self.seen.epoch, placements_index=self.index - int(lag))
+    def do_applied(self, name: str, lag: str = "0", epoch: str = "", rejected: str = "") -> None:
+        refused = {rejected: "Envoy's reason"} if rejected else {}
+        index = self.index - int(lag)
+        report = GatewayReport(epoch=epoch or self.seen.epoch, placements_index=index, rejected=refused)
         self._see(gateways={**self.seen.gateways, name: report})
 
     def do_wipe(self, epoch: str) -> None:
