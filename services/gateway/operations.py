@@ -183,7 +183,7 @@ class Operations:
             raise DomainError(
                 Reason.VERSION_NOT_DEPLOYED,
                 f"version {listed} of '{model}' is not ready on any node",
-                hint=f"Deploy it first: bmase deploy {model} --version {missing[0]}",
+                hint=f"Deploy it first: bmase deploy {model} {missing[0]}",
                 field="versions",
                 metadata={"model": model, "versions": listed},
             )
