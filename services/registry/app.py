@@ -15,6 +15,7 @@ from services.kit.consul import Consul
 from services.kit.database import Database
 from services.kit.errors import DomainError
 from services.kit.server import GrpcServer, Registration
+from services.registry import memory
 from services.registry.artefacts import Artefacts
 from services.registry.config import RegistrySettings
 from services.registry.creation import Creation
@@ -84,4 +85,5 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
+    memory.for_large_messages()
     app.run(build)

@@ -8,8 +8,9 @@ artefact.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,13 +133,32 @@ class Artefacts:
         async with self._database.begin() as session:
             await session.execute(delete(spare_blobs).where(spare_blobs.c.blob_key == blob_key))
 
-    def stream(self, artefact: Artefact, offset: int, length: int | None) -> AsyncIterator[bytes]:
-        """The bytes from an offset."""
-        return self.store.stream(artefact.blob_key, offset, length)
+    async def stream(self, artefact: Artefact, offset: int, length: int | None) -> AsyncIterator[bytes]:
+        """The bytes from an offset; each piece is fetched while the one before is on its way to the reader."""
+        pieces = self.store.stream(artefact.blob_key, offset, length)
+        coming = asyncio.create_task(_next(pieces))
+        try:
+            while (piece := await coming) is not None:
+                coming = asyncio.create_task(_next(pieces))
+                yield piece
+        finally:
+            await _given_up(coming, pieces)
 
     async def read_small(self, artefact: Artefact) -> bytes:
         """All bytes of an artefact whose size the caller has bounded."""
         return b"".join([piece async for piece in self.stream(artefact, 0, None)])
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(pieces, None)
+
+
+async def _given_up(coming: asyncio.Task[bytes | None], pieces: AsyncIterator[bytes]) -> None:
+    """A reader that has left, or has all: nothing goes on behind its back."""
+    coming.cancel()
+    await asyncio.wait([coming])
+    if isinstance(pieces, AsyncGenerator):
+        await pieces.aclose()
 
 
 def message(artefact: Artefact) -> pb.Artefact:

@@ -1,0 +1,100 @@
+"""A real registry process on private data, with SQLite and files unless told otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from bmase import Client
+from bmase.registry.v1 import registry_pb2_grpc
+
+from tests.support.ports import free_port
+from tests.support.process import Process
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Registry:
+    """One registry on a fixed random port; it may be stopped or killed and started again with what it had."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.data = folder / "registry"
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        settings = {
+            "BMASE_REGISTRY_LISTEN": self.address,
+            "BMASE_REGISTRY_DATA_DIR": str(self.data),
+            "BMASE_REGISTRY_GC_INTERVAL_SECONDS": "0",
+            "BMASE_CONSUL_URL": "http://127.0.0.1:9",  # nobody: a registry serves without
+            **(env or {}),
+        }
+        self.process = Process(
+            [sys.executable, "-m", "services.registry"],
+            folder / "registry.log",
+            name="registry",
+            env=settings,
+            cwd=ROOT,
+        )
+        self._channel: grpc.Channel | None = None
+
+    def start(self, timeout: float = 60) -> Registry:
+        """Starts it and waits until it answers."""
+        self.process.start()
+        self.process.wait_port(self.port, timeout)
+        return self
+
+    @property
+    def stub(self) -> registry_pb2_grpc.RegistryServiceStub:
+        """The bare contract, blocking."""
+        if self._channel is None:
+            # Tries again soon after the server was away, as tests take it away often.
+            options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+            self._channel = grpc.insecure_channel(self.address, options)
+        return registry_pb2_grpc.RegistryServiceStub(self._channel)
+
+    def client(self) -> Client:
+        """The SDK's client, speaking to the registry without a gateway between."""
+        return Client(self.address)
+
+    def rss_mb(self, *, peak: bool = False) -> float:
+        """Resident memory of the process in MB, now or at its highest."""
+        wanted = "VmHWM:" if peak else "VmRSS:"
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        line = next(line for line in status.splitlines() if line.startswith(wanted))
+        return int(line.split()[1]) / 1024
+
+    def staged(self) -> int:
+        """Bytes in unfinished uploads."""
+        return sum(path.stat().st_size for path in (self.data / "uploads").glob("*.part"))
+
+    def wait_staged(self, least: int, timeout: float = 60) -> int:
+        """Waits until so many bytes are in unfinished uploads."""
+        deadline = time.monotonic() + timeout
+        while (there := self.staged()) < least:
+            assert time.monotonic() < deadline, f"only {there} of {least} bytes arrived"
+            time.sleep(0.002)
+        return there
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.process.stop()
+
+    def close(self) -> None:
+        """Ends it for good."""
+        if self._channel is not None:
+            self._channel.close()
+        self.process.stop()
+
+    def __enter__(self) -> Registry:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
