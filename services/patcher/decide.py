@@ -102,7 +102,9 @@ def _seats(state: State, seen: Observation, rules: Rules) -> Iterator[Transition
 
 def _may_move(replica: Replica, state: State, seen: Observation, rules: Rules) -> bool:
     if replica.seat is Seat.ASSIGNED:
-        return _is_ready(replica, state, seen)
+        return _says(replica, state, seen, Step.READY)
+    if replica.seat is Seat.SERVING:
+        return _is_spare_and_failed(replica, state, seen)
     if replica.seat is Seat.WITHDRAWN:
         return _is_withdrawn(replica, state, seen, rules)
     if replica.seat is Seat.DRAINING:
@@ -113,6 +115,8 @@ def _may_move(replica: Replica, state: State, seen: Observation, rules: Rules) -
 def _moved(replica: Replica, now: float, rules: Rules) -> Transition:
     if replica.seat is Seat.ASSIGNED:
         return Sit(replace(replica, seat=Seat.SERVING, since=now))
+    if replica.seat is Seat.SERVING:
+        return Sit(replace(replica, seat=Seat.ASSIGNED, since=now))
     if replica.seat is Seat.WITHDRAWN:
         return Sit(replace(replica, seat=Seat.DRAINING, deadline=now + rules.drain, since=now))
     if replica.seat is Seat.DRAINING:
@@ -120,10 +124,17 @@ def _moved(replica: Replica, now: float, rules: Rules) -> Transition:
     return Leave(replica)
 
 
-def _is_ready(replica: Replica, state: State, seen: Observation) -> bool:
+def _says(replica: Replica, state: State, seen: Observation, step: Step) -> bool:
     digest = state.deployments[replica.key].digest
     status = seen.status(replica.node, replica.model, replica.version, digest)
-    return status is not None and status.state is Step.READY
+    return status is not None and status.state is step
+
+
+def _is_spare_and_failed(replica: Replica, state: State, seen: Observation) -> bool:
+    """Its own node says that it does not serve the version, and another one does: gateways need not try it."""
+    others = [r for r in state.replicas_of(replica.key) if r.seat is Seat.SERVING and r.node != replica.node]
+    serves = any(_says(other, state, seen, Step.READY) for other in others)
+    return serves and _says(replica, state, seen, Step.FAILED)
 
 
 def _is_withdrawn(replica: Replica, state: State, seen: Observation, rules: Rules) -> bool:

@@ -16,7 +16,7 @@ from services.patcher import effects as fx
 from services.patcher.decide import Rules, settle
 from services.patcher.errands import Errands, Keep
 from services.patcher.hub import Hub
-from services.patcher.publish import Publisher
+from services.patcher.publish import Publisher, Written
 from services.patcher.records import Records
 from services.patcher.routes import Routes
 from services.patcher.state import Deployment, Seat, State, Transition
@@ -108,7 +108,7 @@ class Loop:
             if isinstance(effect, fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute):
                 errands.start(effect)
             else:
-                await publisher.publish(effect)
+                await _published(publisher, effect)
 
     def _keeper(self, fence: int) -> Keep:
         async def keep(deployment: Deployment, settled: Callable[[Deployment], Transition]) -> None:
@@ -121,6 +121,16 @@ class Loop:
             self._hub.notify()
 
         return keep
+
+
+async def _published(publisher: Publisher, effect: Written) -> None:
+    """One document that cannot be written must not keep the others from being written."""
+    try:
+        await publisher.publish(effect)
+    except DomainError as error:
+        if error.reason in (Reason.NOT_LEADER, Reason.COORDINATION_UNAVAILABLE, Reason.STORE_UNAVAILABLE):
+            raise
+        log.error("not_published", effect=str(effect), reason=error.reason.value, message=error.message)
 
 
 def nap(state: State, now: float) -> float:

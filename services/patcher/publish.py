@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import structlog
 from bmase.reasons import Reason
@@ -52,8 +53,21 @@ class Publisher:
         elif document is None:
             await fenced_delete(self._kv, key, self._fence)
         else:
-            await fenced_put(self._kv, key, document.model_dump(mode="json"), self._fence)
+            await self._put(key, document)
         self._done[key] = (effect, time.monotonic())
+
+    async def _put(self, key: str, document: Document) -> None:
+        try:
+            await fenced_put(self._kv, key, document.model_dump(mode="json"), self._fence)
+        except DomainError as error:
+            if error.reason is not Reason.INTERNAL:
+                raise
+            # What lies there is no document and bears no fence: somebody's hand. It is replaced, never deleted first.
+            lying = await self._kv.get(key)
+            await self._kv.cas(key, self._fenced(document), lying.modify_index if lying else 0)
+
+    def _fenced(self, document: Document) -> dict[str, Any]:
+        return {**document.model_dump(mode="json"), "fence": self._fence}
 
     async def _of(self, effect: Written) -> tuple[str, Document | None]:
         """Key and document; no document: the key is to go."""

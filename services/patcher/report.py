@@ -98,12 +98,15 @@ def summarise(deployment: Deployment, said: Sequence[Said]) -> Summary:
     ready = [s for s in asked if s.step is Step.READY]
     if len(ready) >= deployment.replicas:
         if deployment.route is RouteWish.WANTED:  # a caller that is told "ready" may send requests at once
-            return Summary(pb.Deployment.STATE_DEPLOYING, message=deployment.message or "ready; the route is being made")
+            return Summary(
+                pb.Deployment.STATE_DEPLOYING, message=deployment.message or "ready; the route is being made"
+            )
         return Summary(pb.Deployment.STATE_READY)
     obstacle = next((s for s in asked if s.step in (Step.FAILED, Step.LOST)), None)
     reason = deployment.reason or (obstacle.reason if obstacle else "")
     message = deployment.message or (f"{obstacle.node}: {obstacle.message}" if obstacle else "")
-    return Summary(_unready(asked, bool(ready), bool(reason)), reason, message)
+    obstructed = bool(reason) or obstacle is not None
+    return Summary(_unready(asked, bool(ready), obstructed), reason, message)
 
 
 def _unready(asked: Sequence[Said], some_ready: bool, obstructed: bool) -> pb.Deployment.State:

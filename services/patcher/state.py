@@ -7,6 +7,7 @@ A replica walks one way through its phases:
 
 ASSIGNED   its node is told to run it; gateways do not know it yet
 SERVING    it was ready once; gateways may send. It stays so while its node is silent: health checks decide, not keys
+           (back to ASSIGNED when its node itself says that it failed, and another replica serves)
 WITHDRAWN  out of the placements; waiting until every gateway has applied that
 DRAINING   no gateway sends new requests; those under way finish until `deadline`
 UNLOADING  its node is told to unload it; its seat stays taken until the node has

@@ -13,6 +13,7 @@ from services.kit.server import GrpcServer
 from services.patcher.agent import selfcheck
 from services.patcher.agent.config import AgentSettings
 from services.patcher.agent.fetch import Fetcher
+from services.patcher.agent.files import only_one
 from services.patcher.agent.introduce import Reader, registration
 from services.patcher.agent.metrics import NodeMetrics
 from services.patcher.agent.monitor import Monitor
@@ -30,6 +31,7 @@ async def build(stack: AsyncExitStack) -> None:
     """Everything of one agent. It needs neither Consul, nor the registry, nor Triton to start."""
     settings = AgentSettings()
     told = stack.enter_context(telemetry.start(settings))
+    stack.enter_context(only_one(settings.data_dir))
     consul = await stack.enter_async_context(Consul(settings.consul_url))
     session = await stack.enter_async_context(Session(consul, f"agent-{settings.node}"))
     clients = await stack.enter_async_context(ServiceClients(consul, settings))
@@ -53,13 +55,16 @@ async def build(stack: AsyncExitStack) -> None:
     await stack.enter_async_context(registration(consul, settings))
     app.supervise(stack, publisher.run(), "publisher")
     app.supervise(stack, tools.monitor.run(), "monitor")
-    app.supervise(stack, Reader(consul, settings, book, node.wake).run(), "reader")
+    reader = Reader(consul, settings, book, node.wake)
+    app.supervise(stack, reader.run(), "reader")
+    app.supervise(stack, reader.introduce(), "introduction")
     app.supervise(stack, node.run(), "node")
 
 
 def _tools(settings: AgentSettings, triton: Triton, clients: ServiceClients, changed: Callable[[], None]) -> Tools:
     store = Store(settings.data_dir.absolute() / "store", settings.disk_budget_bytes)
-    check = partial(selfcheck.check, triton, settings.repository_dir) if settings.self_check else None
+    checked = settings.self_check and selfcheck.BACKEND in settings.backends
+    check = partial(selfcheck.check, triton, settings.repository_dir) if checked else None
     return Tools(
         triton=triton,
         monitor=Monitor(triton, check, changed),

@@ -146,6 +146,12 @@ def failed(slot: Slot, reason: Reason, message: str, *, lasting: bool, now: floa
     return replace(slot, failure=Failure(reason, message, lasting, generation, now + wait, count))
 
 
+def postponed(slot: Slot, now: float) -> Slot:
+    """A version that is given up could not be unloaded: it stays given up for the same reason, and is tried later."""
+    assert slot.failure is not None
+    return replace(slot, failure=replace(slot.failure, retry_at=now + LONGEST_RETRY))
+
+
 def crashed(slot: Slot, message: str, now: float) -> Slot:
     """The slot after Triton went away while it loaded or first ran the version."""
     slot = replace(slot, crashes=slot.crashes + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from weakref import WeakValueDictionary
 
 import grpc
 from bmase.reasons import Reason
@@ -33,7 +34,8 @@ class Fetcher:
         self._registry = RegistryServiceStub(channel)
         self._store = store
         self._turns = asyncio.Semaphore(transfers)
-        self._locks: dict[str, asyncio.Lock] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def fetch(self, files: Sequence[DesiredFile], keep: Collection[str], progress: Progress) -> None:
         """Returns when all files are in the store; raises DomainError or BrokenArtefactError.
@@ -41,7 +43,8 @@ class Fetcher:
         `keep` are the digests that must survive when room is made; `progress` is told every number of bytes received.
         """
         for digest, size in {file.digest: file.size_bytes for file in files}.items():
-            async with self._turns, self._locks.setdefault(digest, asyncio.Lock()):
+            lock = self._locks.setdefault(digest, asyncio.Lock())
+            async with lock, self._turns:
                 if not self._store.has(digest, size):
                     await self._bring(digest, size, keep, progress)
 

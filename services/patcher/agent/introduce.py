@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -16,6 +17,7 @@ from services.patcher.documents import NodeInfo, desired_prefix, node_info
 log = structlog.get_logger(__name__)
 
 SERVICE = "bmase-node"
+INTRODUCE_SECONDS = 0.5
 
 
 def info_of(settings: AgentSettings) -> NodeInfo:
@@ -49,14 +51,22 @@ class Reader:
         self._prefix = desired_prefix(settings.node)
         self._book = book
         self._changed = changed
+        self._epoch = ""
 
     async def run(self) -> None:
-        """Until cancelled. A store with a new epoch does not know this node: it is introduced again."""
-        introduced = ""
+        """Until cancelled."""
         async for listing in self._consul.watch(self._prefix):
-            if listing.epoch != introduced and await self._introduce():
-                introduced = listing.epoch
+            self._epoch = listing.epoch
             self._take(listing)
+
+    async def introduce(self) -> None:
+        """Until cancelled: says who the node is in every life of the store."""
+        introduced = ""
+        while True:
+            epoch = self._epoch
+            if epoch != introduced and await self._introduce():
+                introduced = epoch
+            await asyncio.sleep(INTRODUCE_SECONDS)
 
     async def _introduce(self) -> bool:
         try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from services.patcher.agent.decide import TritonView
-from services.patcher.agent.triton import Triton, TritonGoneError
+from services.patcher.agent.triton import Triton, TritonGoneError, TritonRefusedError
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ class Monitor:
         self._triton = triton
         self._check = check
         self._changed = changed
+        self._turn = asyncio.Lock()
         self._misses = 0
         self._check_at = 0.0
         self.view = TritonView()
@@ -42,6 +43,10 @@ class Monitor:
 
     async def look(self) -> None:
         """One look; also right after a step has changed what Triton has loaded."""
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
         try:
             await self._triton.is_live()
             self._came()
@@ -50,6 +55,8 @@ class Monitor:
                 await self._judge()
         except TritonGoneError as error:
             self._missed(error)
+        except TritonRefusedError as error:
+            log.warning("triton_not_seen", error=str(error))
         else:
             self._misses = 0
 

@@ -13,7 +13,7 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.patcher.agent.decide import Act, Slot, crashed, failed, identity
+from services.patcher.agent.decide import Act, Slot, crashed, failed, identity, postponed
 from services.patcher.agent.fetch import BrokenArtefactError, Fetcher
 from services.patcher.agent.monitor import Monitor
 from services.patcher.agent.repository import Repository
@@ -158,12 +158,16 @@ class Steps:
             return 0
 
     def _gone(self, act: Act, slot: Slot, error: TritonGoneError) -> Slot:
+        if act is Act.UNLOAD and slot.failure and slot.failure.lasting:
+            return postponed(slot, time.monotonic())
         if act in (Act.LOAD, Act.WARM) and not error.hangs:
             return crashed(slot, "Triton ended while it loaded the version", time.monotonic())
         return failed(slot, Reason.SERVICE_UNAVAILABLE, str(error), lasting=False, now=time.monotonic())
 
     def _failed(self, act: Act, model: str, slot: Slot, error: Exception) -> Slot:
         reason, message, lasting = judged(act, error)
+        if act is Act.UNLOAD and slot.failure and slot.failure.lasting:
+            return postponed(slot, time.monotonic())
         lasting = lasting and not slot.proven and slot.wanted is not None
         again = failed(slot, reason, message, lasting=lasting, now=time.monotonic())
         log.warning("step_failed", act=act.value, model=model, reason=reason.value, message=message, lasting=lasting)
