@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 GATHER_SECONDS = 0.01
 RETRY_SECONDS = 1.0
 TIDY_SECONDS = 1.0
-SAVE_SECONDS = 0.5
+SAVE_SECONDS = 2.0
 APPLY_SECONDS = 15.0
 BUNCH_SECONDS = 0.2
 MOST_EXPLAINED = 32
@@ -48,6 +48,8 @@ class Control:
         self._wake = asyncio.Event()
         self._doubt = ""
         self._published = Snapshot()
+        self._pending: set[str] = set()
+        self._structures = 0
         self.news = News()
         self.applied = GatewayReport()
 
@@ -72,7 +74,7 @@ class Control:
             await self.in_effect(model)
             return
         try:
-            await self._publisher.weigh(self._world.models())
+            await self._publisher.weigh(self._world.models(), [model])
         except Unconfirmed as doubt:
             raise _away(str(doubt)) from doubt
 
@@ -98,8 +100,9 @@ class Control:
 
     async def _publish(self) -> bool:
         """False: to be tried again."""
-        snapshot = self._world.snapshot()
-        seen = self._report_of(snapshot)
+        snapshot, changed = self._world.snapshot()
+        self._pending |= changed
+        seen = self._report_of()
         try:
             await self._put(snapshot)
         except Rejected as refusal:
@@ -117,19 +120,20 @@ class Control:
 
     async def _put(self, snapshot: Snapshot) -> None:
         if self._only_weights(snapshot):
-            await self._publisher.weigh(snapshot.models)
+            await self._publisher.weigh(snapshot.models, self._pending)
         else:
             await self._publisher.publish(snapshot)
+            self._structures += 1
         self._published = snapshot
+        self._pending.clear()
 
     def _only_weights(self, snapshot: Snapshot) -> bool:
         before = self._published
         return (
             not self._publisher.crowded
             and bool(self._publisher.baked)
-            and snapshot.models.keys() == self._publisher.baked.keys()
             and (snapshot.nodes, snapshot.services) == (before.nodes, before.services)
-            and all(self._publisher.only_weights(name, route) for name, route in snapshot.models.items())
+            and all(self._publisher.only_weights(name, snapshot.models.get(name)) for name in self._pending)
         )
 
     async def _refused(self, snapshot: Snapshot, refusal: str) -> None:
@@ -143,14 +147,14 @@ class Control:
             self._world.refuse(snapshot.models[model], reason, good.get(model))
         await self.news.tell()
 
-    def _report_of(self, snapshot: Snapshot) -> GatewayReport:
+    def _report_of(self) -> GatewayReport:
         placements, routes = self._world.placements.listing, self._world.routes.listing
         same = placements.epoch == routes.epoch  # the indices of two stores do not go together
         return GatewayReport(
             epoch=routes.epoch if same else "",
             placements_index=placements.index if same else 0,
             routes_index=routes.index if same else 0,
-            routes=sum(route.routed for route in snapshot.models.values()),
+            routes=len(self._world.routes.documents),
             rejected=dict(self._world.rejected),
         )
 
@@ -167,14 +171,14 @@ class Control:
 
     async def tidy(self) -> None:
         """Does what can wait, once it has been quiet for a moment; for ever."""
-        tidied, seen = Snapshot(), 0
+        tidied, seen = 0, 0
         while True:
             seen = await self.news.after(seen, 60)
             await asyncio.sleep(TIDY_SECONDS)
             try:
-                if self._published is not tidied:
-                    tidied = self._published
-                    await self._publisher.tidy(tidied)
+                if self._structures != tidied:
+                    tidied = self._structures
+                    await self._publisher.tidy(self._published)
             except (Rejected, Unconfirmed) as problem:
                 log.warning("gateway.not_tidied", reason=str(problem))
 

@@ -104,6 +104,7 @@ class World:
         self._models: dict[str, ModelRoute] = {}
         self._refused: dict[str, ModelRoute] = {}
         self._dirty: set[str] = set()
+        self._changed: set[str] = set()
 
     @property
     def complete(self) -> bool:
@@ -171,14 +172,11 @@ class World:
         if self._models.get(route.model) == route:
             self._set(route.model, last_good)
 
-    def snapshot(self) -> Snapshot:
-        """What Envoy shall do now; checked."""
-        for model in self._dirty:
-            self._rebuild(model)
-        self._dirty.clear()
-        made = Snapshot(dict(self._models), dict(self.nodes), dict(self.services))
-        made.check()
-        return made
+    def snapshot(self) -> tuple[Snapshot, set[str]]:
+        """What Envoy shall do now, and the models that changed since the last snapshot."""
+        models = self.models()
+        changed, self._changed = self._changed, set()
+        return Snapshot(models, dict(self.nodes), dict(self.services)), changed
 
     def model(self, model: str) -> ModelRoute | None:
         """What Envoy shall do for one model now."""
@@ -212,6 +210,7 @@ class World:
             self._set(model, made)
 
     def _set(self, model: str, route: ModelRoute | None) -> None:
+        self._changed.add(model)
         if route is None:
             self._models.pop(model, None)
         else:

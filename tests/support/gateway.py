@@ -1,4 +1,4 @@
-"""A real gateway before real Tritons: Envoy and the control process as the suite runs them, routed through a real Consul.
+"""A real gateway before real Tritons: Envoy and the control process as the suite runs them, and a real Consul.
 
 The patcher's and the agents' part is played by the test: it puts models on nodes and writes where they are.
 """

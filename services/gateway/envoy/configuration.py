@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +76,11 @@ class Configuration:
 
     def weights(self, keys: Mapping[str, int]) -> Made:
         """Weights that moved since the route table was written."""
-        version = _version(sorted(keys.items()))
+        version = _version(keys)
         layer = {"@type": "type.googleapis.com/envoy.service.runtime.v3.Runtime", "name": WEIGHTS, "layer": dict(keys)}
-        return Made(self.files.weights, version, files.resources(version, [layer]))
+        # On one line: Python indents with an encoder that is ten times slower.
+        data = json.dumps({"version_info": version, "resources": [layer]}).encode()
+        return Made(self.files.weights, version, data)
 
     def first(self) -> list[Made]:
         """What Envoy starts with when nothing is known yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,27 @@ def write(path: Path, data: bytes) -> bool:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(data)  # not synced: after a power loss they are made again from what is durable
     temporary.replace(path)
+    return True
+
+
+def switch(path: Path, data: bytes) -> bool:
+    """Like `write`, for a file that changes often: a link to the present one of several.
+
+    Renaming a file onto another makes ext4 flush it first, which takes as long as the disk is busy; renaming a link
+    onto a link does not. What Envoy sees is the same.
+    """
+    if path.exists() and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.parent / path.readlink() if path.is_symlink() else None
+    new = path.with_name(f"{path.name}.{time.time_ns()}")
+    new.write_bytes(data)
+    link = path.with_name(f".{path.name}.{os.getpid()}")
+    link.unlink(missing_ok=True)
+    link.symlink_to(new.name)
+    link.replace(path)
+    if old is not None:
+        old.unlink(missing_ok=True)
     return True
 
 

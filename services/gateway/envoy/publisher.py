@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
@@ -17,7 +17,7 @@ from services.gateway.envoy import files
 from services.gateway.envoy.admin import ANSWERS, CLUSTERS, ROUTES, RUNTIME, Admin, EnvoyAway
 from services.gateway.envoy.configuration import Configuration, Made
 from services.gateway.envoy.snapshot import ModelRoute, Snapshot
-from services.gateway.envoy.weights import overrides
+from services.gateway.envoy.weights import moved, overrides
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +26,8 @@ WARM_SECONDS = 5.0
 # Clusters that no route uses any more stay for requests that are still under way in them.
 RETIRE_SECONDS = 600.0
 # With more moved weights than this the route table is written again, with the weights in it.
-MANY_KEYS = 8_000
-LOOK_SECONDS = 0.002
+MANY_MOVED = 2_000
+FIRST_LOOK_SECONDS = 0.0015
 LOOK_SLOWLY_SECONDS = 0.05
 
 
@@ -52,7 +52,7 @@ class Publisher:
         self._baked: Mapping[str, ModelRoute] = {}
         self._weighed: Mapping[str, ModelRoute] = {}
         self._good: Made | None = None
-        self._keys = 0
+        self._moved: set[str] = set()
         self._weighing = asyncio.Lock()
 
     @property
@@ -63,7 +63,7 @@ class Publisher:
     @property
     def crowded(self) -> bool:
         """Whether so many weights moved that the route table should be written again."""
-        return self._keys > MANY_KEYS
+        return len(self._moved) > MANY_MOVED
 
     def only_weights(self, model: str, route: ModelRoute | None) -> bool:
         """Whether the model differs from the route table in weights alone."""
@@ -79,13 +79,15 @@ class Publisher:
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Everything. Raises Rejected (the last good route table is back in its place) or Unconfirmed."""
+        snapshot.check()
         self._latest = snapshot.models
         doubts = [await self._clusters(snapshot), await self._routes(snapshot.models), await self._weigh()]
         _raise_first(doubts)
 
-    async def weigh(self, models: Mapping[str, ModelRoute]) -> None:
-        """Weights only; returns when Envoy splits by them. Raises Unconfirmed."""
+    async def weigh(self, models: Mapping[str, ModelRoute], changed: Iterable[str]) -> None:
+        """Weights of the changed models only; returns when Envoy splits by them. Raises Unconfirmed."""
         self._latest = models
+        self._moved |= set(changed)
         _raise_first([await self._weigh()])
 
     async def tidy(self, snapshot: Snapshot) -> None:
@@ -133,6 +135,7 @@ class Publisher:
                 files.write(self._good.path, self._good.data)
             raise
         self._baked = models
+        self._moved = set(self._latest)  # all are looked at once: some may have moved while Envoy read the table
         if not doubt:
             self._good = made
         return doubt
@@ -141,21 +144,21 @@ class Publisher:
         # One at a time: who waited here finds its weights written by whoever was last in line.
         async with self._weighing:
             latest = self._latest
-            keys = overrides(latest, self._baked)
-            self._keys = len(keys)
-            doubt = await self._put(self._configuration.weights(keys), RUNTIME)
+            self._moved = moved(latest, self._baked, self._moved)
+            doubt = await self._put(self._configuration.weights(overrides(latest, self._moved)), RUNTIME)
             if not doubt:
                 self._weighed = latest
             return doubt
 
     async def _put(self, made: Made, subscription: str) -> str:
         """Writes and waits for Envoy; "" or why that is in doubt. Raises Rejected."""
+        write = files.switch if subscription == RUNTIME else files.write
         try:
             before = (await self._admin.refusals()).of(subscription) if subscription != RUNTIME else -1
         except EnvoyAway as away:
-            files.write(made.path, made.data)
+            write(made.path, made.data)
             return str(away)
-        new = files.write(made.path, made.data)
+        new = write(made.path, made.data)
         try:
             return await self._confirm(made, subscription, before if new else -1)
         except EnvoyAway as away:
@@ -169,7 +172,7 @@ class Publisher:
             looks += 1
             if (await self._admin.versions()).get(subscription) == made.version:
                 return True
-            asked = refused_before >= 0 and looks % 10 == 0
+            asked = refused_before >= 0 and looks % 5 == 0
             if asked and (await self._admin.refusals()).of(subscription) > refused_before:
                 raise Rejected(f"Envoy refused {made.path.name}")
             return False
@@ -179,13 +182,13 @@ class Publisher:
         return f"Envoy does not show version {made.version} of {made.path.name} after {CONFIRM_SECONDS:g} s"
 
     async def _until(self, reached: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-        begun = self._clock()
-        while not await reached():
-            passed = self._clock() - begun
-            if passed > seconds:
-                return False
-            await asyncio.sleep(LOOK_SECONDS if passed < 0.1 else LOOK_SLOWLY_SECONDS)
-        return True
+        begun, pause = self._clock(), FIRST_LOOK_SECONDS
+        while self._clock() - begun < seconds:
+            await asyncio.sleep(pause)
+            if await reached():
+                return True
+            pause = min(pause * 1.5, LOOK_SLOWLY_SECONDS)
+        return False
 
 
 def _raise_first(doubts: list[str]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 # Weights of a model always add up to this: sticky hashing takes the hash modulo the sum, so a constant sum is what
 # keeps a client where it is when weights move.
@@ -41,6 +41,7 @@ class Node:
     http: Endpoint | None = None
 
 
+@cache
 def cluster_name(nodes: tuple[str, ...]) -> str:
     """The cluster of a set of nodes: the same for every model and version placed on exactly these."""
     joined = "+".join(sorted(nodes))
@@ -123,11 +124,12 @@ class ModelRoute:
         """Where a version is, None when it is on no node."""
         return next((target for target in self.targets if target.version == version), None)
 
-    def runtime_weights(self) -> dict[str, int]:
+    @cached_property
+    def runtime_weights(self) -> tuple[tuple[str, int], ...]:
         """The weights under the keys that Envoy looks up, for the clusters of both protocols."""
         prefix = runtime_prefix(self)
         pairs = list(zip(self.targets, self.weights, strict=True))
-        return {f"{prefix}.{t.cluster}{door}": w for door in ("", HTTP_SUFFIX) for t, w in pairs}
+        return tuple((f"{prefix}.{t.cluster}{door}", w) for door in ("", HTTP_SUFFIX) for t, w in pairs)
 
     def check(self) -> None:
         """Raises SnapshotError when the route could not mean what it says."""
@@ -167,7 +169,7 @@ class Snapshot:
         return {t.cluster: t.nodes for route in self.models.values() for t in route.targets}
 
     def check(self) -> None:
-        """Raises SnapshotError; what passed once is not looked at again (models are immutable)."""
+        """Raises SnapshotError; a route that passed once is not looked at again (it is immutable)."""
         for name, route in self.models.items():
             _require(name == route.model, name, f"is filed under another name than {route.model!r}")
             _check_once(route)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.gateway.envoy.snapshot import TOTAL_WEIGHT, ModelRoute
 
@@ -25,15 +25,21 @@ def normalise(weights: Sequence[int], total: int = TOTAL_WEIGHT) -> tuple[int, .
     return tuple(shares)
 
 
-def overrides(current: Mapping[str, ModelRoute], written: Mapping[str, ModelRoute]) -> dict[str, int]:
-    """Runtime keys for the models whose weights moved since the route table was written.
+def moved(current: Mapping[str, ModelRoute], written: Mapping[str, ModelRoute], names: Iterable[str]) -> set[str]:
+    """Those of the named models whose weights are others than when the route table was written.
 
-    Only where the list of versions is still the written one: the key holds the list's name, so a weight can never
-    reach a list that it was not meant for.
+    Only where the list of versions is still the written one: the key of a weight holds the list's name, so a weight
+    can never reach a list that it was not meant for.
     """
-    keys: dict[str, int] = {}
-    for model, baked in written.items():
-        route = current.get(model)
-        if route is not None and route.weights != baked.weights and route.structure == baked.structure:
-            keys |= route.runtime_weights()
-    return keys
+    return {name for name in names if _moved(current.get(name), written.get(name))}
+
+
+def _moved(route: ModelRoute | None, baked: ModelRoute | None) -> bool:
+    if route is None or baked is None or route is baked:
+        return False
+    return route.weights != baked.weights and route.structure == baked.structure
+
+
+def overrides(current: Mapping[str, ModelRoute], names: Iterable[str]) -> dict[str, int]:
+    """Runtime keys with the present weights of these models."""
+    return {key: weight for name in sorted(names) for key, weight in current[name].runtime_weights}

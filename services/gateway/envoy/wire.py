@@ -102,7 +102,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
 }
 
 _TYPE_PREFIX = "type.googleapis.com/"
-_ENUMS = {
+ENUMS = {
     "append_action": {"APPEND_IF_EXISTS_OR_ADD": 0, "ADD_IF_ABSENT": 1, "OVERWRITE_IF_EXISTS_OR_ADD": 2},
     "denominator": {"HUNDRED": 0, "TEN_THOUSAND": 1, "MILLION": 2},
 }
@@ -151,8 +151,8 @@ def _entry(number: int, kind: str, key: str, value: Any) -> bytes:
 def _single(number: int, kind: str, value: Any) -> bytes:
     if kind == "varint":
         return _varint(number << 3) + _varint(int(value))
-    if kind in _ENUMS:
-        return _varint(number << 3) + _varint(_ENUMS[kind][value])
+    if kind in ENUMS:
+        return _varint(number << 3) + _varint(ENUMS[kind][value])
     writer = WRITERS.get(kind)
     return _delimited(number, writer(value) if writer else encode(kind, value))
 
