@@ -26,7 +26,7 @@ async def main(folder: str) -> None:
     store = open_store(f"file://{folder}")
     await store.check()
     await store.put_if_absent("before", b"1")
-    with tempfile.NamedTemporaryFile(dir="/tmp") as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(TOO_MUCH)
         file.flush()
         said = {"bytes": await reason(store, "a", TOO_MUCH), "file": await reason(store, "b", Path(file.name))}
