@@ -47,15 +47,7 @@ def _envoy_config(port: int, target: int) -> dict[str, object]:
     manager = {
         "@type": f"{_ENVOY}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "plain",
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "triton"}}],
-                }
-            ]
-        },
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [everything]}]},
         "http_filters": [{"name": "router", "typed_config": {"@type": f"{_ENVOY}filters.http.router.v3.Router"}}],
     }
     upstream = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
