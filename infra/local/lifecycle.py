@@ -55,8 +55,10 @@ def _ports(place: Place, nodes: tuple[str, ...], running: bool, view: View) -> d
     wanted = ports.defaults(nodes)
     remembered = {name: int(port) for name, port in read_json(place.ports).items()}
     chosen = ports.choose(wanted, remembered, ports.is_free, keep=frozenset(remembered if running else ()))
-    for name, port in _moved(wanted, remembered, chosen).items():
-        view.note(f"port {remembered.get(name, wanted[name])} is taken: {name} listens on {port}")
+    if moved := _moved(wanted, remembered, chosen):
+        taken = ", ".join(str(remembered.get(name, wanted[name])) for name in moved)
+        entrance = f"; clients connect to port {chosen['gateway']}" if "gateway" in moved else ""
+        view.note(f"taken ports: {taken}; others were chosen, and are kept from now on{entrance}")
     write_json(place.ports, {**remembered, **chosen})
     write_json(place.endpoints, ports.endpoints(chosen))
     return chosen

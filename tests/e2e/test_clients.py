@@ -1,4 +1,4 @@
-"""Clients that know nothing of BMASE: NVIDIA's libraries, curl, Node.js and perf_analyzer, through the gateway."""
+"""Clients that know nothing of BMASE: NVIDIA's libraries, curl and Node.js, through the gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import queue
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,13 +134,3 @@ def test_a_node_js_client(served: Suite, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "3,5,7,9" in done.stdout.replace(" ", "")
-
-
-def test_perf_analyzer(served: Suite) -> None:
-    program = Path(sys.executable).parent / "perf_analyzer"
-    done = subprocess.run(
-        [program, "-m", MODEL, "-i", "grpc", "-u", served.address, "--concurrency-range=2", "--request-count=200"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Throughput" in done.stdout

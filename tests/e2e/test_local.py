@@ -91,7 +91,7 @@ def test_a_taken_port_moves_and_is_remembered(tmp_path: Path) -> None:
         done = suite.run("up", timeout=120)
     try:
         assert done.returncode == 0, done.stderr
-        assert f"port {wanted} is taken" in done.stderr
+        assert f"taken ports: {wanted}" in done.stderr
         moved = suite.address
         suite.down()
         suite.up()
