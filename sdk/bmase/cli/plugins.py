@@ -76,7 +76,7 @@ class Commands(typer.core.TyperGroup):
 
 
 def _commands(name: str, found: Any) -> dict[str, Any]:
-    app = typer.Typer()
+    app = typer.Typer(rich_markup_mode=None)
     app.callback()(_nothing)
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name)
