@@ -29,7 +29,9 @@ LINT = {
         "use": ["STANDARD"],
         # Methods answer with the resource itself, as the AIPs ask, and not with a wrapper each.
         "except": [
-            "RPC_REQUEST_RESPONSE_UNIQUE", "RPC_RESPONSE_STANDARD_NAME", "RPC_REQUEST_STANDARD_NAME",
+            "RPC_REQUEST_RESPONSE_UNIQUE",
+            "RPC_RESPONSE_STANDARD_NAME",
+            "RPC_REQUEST_STANDARD_NAME",
         ],
     },
     "breaking": {"use": ["WIRE_JSON"]},

@@ -1,6 +1,6 @@
 """Writes the generated pages of docs/reference, and checks that the committed ones are current.
 
-    python -m infra.reference generate | check
+python -m infra.reference generate | check
 """
 
 from __future__ import annotations

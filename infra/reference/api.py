@@ -20,8 +20,9 @@ from infra.protos import image
 
 HEAD = """# API reference
 
-Generated from `protos/` by `make docs`; do not edit. Every service is reachable at the gateway's address by gRPC and, where a
-method shows an HTTP line, by REST with JSON. Errors carry `google.rpc.ErrorInfo` with a reason (see [errors](errors.md)).
+Generated from `protos/` by `make docs`; do not edit. Every service is reachable at the gateway's address by gRPC and,
+where a method shows an HTTP line, by REST with JSON.
+Errors carry `google.rpc.ErrorInfo` with a reason (see [errors](errors.md)).
 """
 # Field numbers of descriptor.proto, by which comments are addressed.
 MESSAGE, ENUM, SERVICE = 4, 5, 6
@@ -105,7 +106,9 @@ def _enum(enum: EnumDescriptorProto, name: str, comments: Comments, path: Path_)
 
 
 def _type(field: FieldDescriptorProto, message: DescriptorProto) -> str:
-    entry = next((n for n in message.nested_type if n.options.map_entry and field.type_name.endswith("." + n.name)), None)
+    entry = next(
+        (n for n in message.nested_type if n.options.map_entry and field.type_name.endswith("." + n.name)), None
+    )
     if entry is not None:
         return f"map of `{_scalar(entry.field[0])}` to `{_scalar(entry.field[1])}`"
     many = "list of " if field.label == FieldDescriptorProto.LABEL_REPEATED else ""

@@ -36,7 +36,7 @@ async def build(stack: AsyncExitStack) -> None:
     async def reason(route: ModelRoute) -> str:
         return await explain.reason(settings.binary, route, configuration.limits)
 
-    consul = await stack.enter_async_context(Consul(settings.consul_url))
+    consul = await stack.enter_async_context(Consul.of(settings))
     admin = Admin(configuration.admin)
     stack.push_async_callback(admin.close)
     durable = Durable(settings.data_dir / "state.jsonl")

@@ -23,19 +23,29 @@ class GatewaySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="BMASE_GATEWAY_")
 
-    envoy_listen: str = "127.0.0.1:8080"
-    envoy_advertise: str = ""  # the address that clients are told, when it is not envoy_listen
-    envoy_admin: str = "127.0.0.1:9901"
-    envoy_binary: Path | None = None  # default: .runtime/bin/envoy, then `envoy` on PATH
-    envoy_workers: int = Field(default=0, ge=0, le=256)  # 0: one a processor
-    request_bytes: int = Field(default=64 * MEBIBYTE, ge=64 * 1024, le=1024 * MEBIBYTE)
-    request_seconds: float = Field(default=60.0, ge=0, le=86_400)
-    receive_seconds: float = Field(default=120.0, gt=0, le=86_400)
-    idle_seconds: float = Field(default=3600.0, gt=0, le=7 * 86_400)
-    retries: int = Field(default=2, ge=0, le=10)
-    requests_per_node_set: int = Field(default=4096, ge=1, le=1_000_000)
-    client_connections: int = Field(default=10_000, ge=1, le=1_000_000)
-    heap_bytes: int = Field(default=4096 * MEBIBYTE, ge=128 * MEBIBYTE)
+    envoy_listen: str = Field(default="127.0.0.1:8080", description="host:port that clients connect to")
+    envoy_advertise: str = Field(
+        default="", description="the address that clients are told, when it is not envoy_listen"
+    )
+    envoy_admin: str = Field(default="127.0.0.1:9901", description="Envoy's admin interface, on loopback only")
+    envoy_binary: Path | None = Field(default=None, description="default: .runtime/bin/envoy, then `envoy` on PATH")
+    envoy_workers: int = Field(default=0, ge=0, le=256, description="0: one a processor")
+    request_bytes: int = Field(default=64 * MEBIBYTE, ge=64 * 1024, le=1024 * MEBIBYTE, description="largest request")
+    request_seconds: float = Field(
+        default=60.0, ge=0, le=86_400, description="deadline of a unary request whose route has none of its own"
+    )
+    receive_seconds: float = Field(default=120.0, gt=0, le=86_400, description="for a request to arrive whole")
+    idle_seconds: float = Field(
+        default=3600.0, gt=0, le=7 * 86_400, description="after which a silent stream is closed"
+    )
+    retries: int = Field(default=2, ge=0, le=10, description="on UNAVAILABLE, each on another node")
+    requests_per_node_set: int = Field(
+        default=4096, ge=1, le=1_000_000, description="under way at once to one set of nodes; more are refused"
+    )
+    client_connections: int = Field(default=10_000, ge=1, le=1_000_000, description="at once; more are refused")
+    heap_bytes: int = Field(
+        default=4096 * MEBIBYTE, ge=128 * MEBIBYTE, description="of Envoy; it sheds load before that"
+    )
 
     @field_validator("envoy_listen", "envoy_admin", "envoy_advertise")
     @classmethod

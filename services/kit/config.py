@@ -74,21 +74,30 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=COMMON_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
-    listen: str = "127.0.0.1:0"
-    advertise: str = ""
-    metrics_listen: str = "127.0.0.1:0"
-    consul_url: str = "http://127.0.0.1:8500"
-    data_dir: Path = Path()  # default: .bmase/<service>
-    instance: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._-]*$")  # default: <service>-<host>
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-    otlp_endpoint: str = ""
-    drain_seconds: float = Field(default=10.0, ge=0, le=3600)
-    call_seconds: float = Field(default=30.0, gt=0, le=3600)  # deadline of a unary call that came without one
-    max_calls: int = Field(default=500, ge=1)  # running at once, watches included
-    max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, ge=64 * 1024, le=2**31 - 1)
-    tls: TlsSettings = Field(default_factory=TlsSettings)
-    token: SecretStr | None = None
+    listen: str = Field(default="127.0.0.1:0", description="host:port of the gRPC server; port 0 takes any")
+    advertise: str = Field(default="", description="host:port that others dial, when it is not `listen`")
+    metrics_listen: str = Field(default="127.0.0.1:0", description="host:port of `/metrics`")
+    consul_url: str = Field(default="http://127.0.0.1:8500", description="the local Consul agent")
+    consul_token: SecretStr | None = Field(default=None, description="its policy has to cover the prefix `bmase/`")
+    consul_ca: Path | None = Field(default=None, description="PEM of who signed Consul's certificate (https only)")
+    data_dir: Path = Field(default=Path(), description="what the program keeps; default `.bmase/<program>`")
+    instance: str = Field(
+        default="",
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="unique among living processes and the same after a restart; default `<program>-<host>`",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least level logged")
+    log_format: Literal["json", "console"] = Field(default="json", description="`console` is for people")
+    otlp_endpoint: str = Field(default="", description="where traces go by OTLP/gRPC; empty: nowhere")
+    drain_seconds: float = Field(default=10.0, ge=0, le=3600, description="for running calls to end at a stop")
+    call_seconds: float = Field(default=30.0, gt=0, le=3600, description="deadline of unary calls that have none")
+    max_calls: int = Field(default=500, ge=1, description="calls at once, watches included; more are refused")
+    max_message_bytes: int = Field(
+        default=DEFAULT_MAX_MESSAGE_BYTES, ge=64 * 1024, le=2**31 - 1, description="of one gRPC message"
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="`cert`, `key`, `ca`, `mutual`, `server_name`")
+    token: SecretStr | None = Field(default=None, description="bearer token of callers, 16 characters or more")
 
     @classmethod
     def service(cls) -> str:

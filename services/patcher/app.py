@@ -31,7 +31,7 @@ async def build(stack: AsyncExitStack) -> None:
     told = stack.enter_context(telemetry.start(settings))
     database = await stack.enter_async_context(Database(settings.database))
     await database.migrate("services.patcher")
-    consul = await stack.enter_async_context(Consul(settings.consul_url))
+    consul = await stack.enter_async_context(Consul.of(settings))
     clients = await stack.enter_async_context(ServiceClients(consul, settings))
 
     records, hub, probes = Records(database), Hub(), Probes()

@@ -16,11 +16,21 @@ class PatcherSettings(ServiceSettings):
         env_prefix="BMASE_PATCHER_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    database_url: str = ""  # default: SQLite in data_dir
-    undeploy_drain_seconds: float = Field(default=2.0, ge=0, le=3600)  # after the last gateway has turned away
-    replace_after_seconds: float = Field(default=300.0, ge=10, le=86400)  # silence after which a node is given up
-    forget_gateway_seconds: float = Field(default=600.0, ge=10, le=86400)
-    settle_seconds: float = Field(default=15.0, ge=0, le=600)  # after Consul is back, absent keys say nothing yet
+    database_url: str = Field(
+        default="", description="default SQLite in `data_dir`; `mysql+asyncmy://user:password@host/database`"
+    )
+    undeploy_drain_seconds: float = Field(
+        default=2.0, ge=0, le=3600, description="after the last gateway has turned away"
+    )
+    replace_after_seconds: float = Field(
+        default=300.0, ge=10, le=86400, description="silence after which a node is given up"
+    )
+    forget_gateway_seconds: float = Field(
+        default=600.0, ge=10, le=86400, description="silence after which undeploying no longer waits for a gateway"
+    )
+    settle_seconds: float = Field(
+        default=15.0, ge=0, le=600, description="after Consul is back, absent keys say nothing yet"
+    )
 
     @property
     def database(self) -> str:

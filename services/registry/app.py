@@ -63,7 +63,7 @@ async def build(stack: AsyncExitStack) -> None:
     app.supervise(stack, journal.follow(), "journal")
     if settings.gc_interval_seconds:
         app.supervise(stack, garbage.run(settings.ages(), settings.gc_interval_seconds), "garbage")
-    consul = await stack.enter_async_context(Consul(settings.consul_url))
+    consul = await stack.enter_async_context(Consul.of(settings))
     registration = Registration(add_to_server, RegistryServicer(parts), FULL_NAME)
     await stack.enter_async_context(GrpcServer(settings, "registry", [registration], telemetry=told, consul=consul))
 

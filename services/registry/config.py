@@ -16,13 +16,23 @@ class RegistrySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="BMASE_REGISTRY_")
 
-    database_url: str = ""  # default: SQLite in data_dir
-    blob_url: str = ""  # default: files in data_dir
-    gc_interval_seconds: float = Field(default=3600, ge=0)  # 0: only when asked
-    deleted_seconds: int = Field(default=7 * DAY, ge=60)  # how long what was deleted can be undeleted
-    unused_seconds: int = Field(default=DAY, ge=60)  # how long an artefact waits for its first or next version
-    upload_seconds: int = Field(default=7 * DAY, ge=60)  # how long an interrupted upload can be gone on with
-    history_seconds: int = Field(default=7 * DAY, ge=60)  # how far back a watch can begin, and a request id is known
+    database_url: str = Field(
+        default="", description="default SQLite in `data_dir`; `mysql+asyncmy://user:password@host/database`"
+    )
+    blob_url: str = Field(
+        default="", description="default files in `data_dir`; `s3://bucket/prefix?endpoint=...&region=...`"
+    )
+    gc_interval_seconds: float = Field(default=3600, ge=0, description="0: only when asked")
+    deleted_seconds: int = Field(default=7 * DAY, ge=60, description="how long what was deleted can be undeleted")
+    unused_seconds: int = Field(
+        default=DAY, ge=60, description="how long an artefact waits for its first or next version"
+    )
+    upload_seconds: int = Field(
+        default=7 * DAY, ge=60, description="how long an interrupted upload can be gone on with"
+    )
+    history_seconds: int = Field(
+        default=7 * DAY, ge=60, description="how far back a watch can begin, and a request id is known"
+    )
 
     @property
     def database(self) -> str:

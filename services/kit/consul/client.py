@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from services.kit.config import ServiceSettings
 from services.kit.consul.kv import Kv
 from services.kit.consul.model import Instance, Listing
 from services.kit.consul.transport import Transport
@@ -23,6 +24,12 @@ class Consul:
         self.transport = Transport(url, token, ca, cert)
         self.kv = Kv(self.transport)
         self._epochs = EpochWatch(self.kv)
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Consul:
+        """The connection that a program's settings ask for."""
+        token = settings.consul_token.get_secret_value() if settings.consul_token else ""
+        return cls(settings.consul_url, token, ca=settings.consul_ca)
 
     async def __aenter__(self) -> Consul:
         return self

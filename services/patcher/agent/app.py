@@ -32,7 +32,7 @@ async def build(stack: AsyncExitStack) -> None:
     settings = AgentSettings()
     told = stack.enter_context(telemetry.start(settings))
     stack.enter_context(only_one(settings.data_dir))
-    consul = await stack.enter_async_context(Consul(settings.consul_url))
+    consul = await stack.enter_async_context(Consul.of(settings))
     session = await stack.enter_async_context(Session(consul, f"agent-{settings.node}"))
     clients = await stack.enter_async_context(ServiceClients(consul, settings))
     triton = Triton(settings.triton_local or settings.triton_grpc, settings.repository_dir)
