@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import pytest
 from bmase import Client
+from bmase.errors import BmaseError, from_rpc
+from bmase.registry.v1 import registry_pb2 as pb
 from bmase.registry.v1 import registry_pb2_grpc
 
 from tests.support.ports import free_port
@@ -20,7 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 class Registry:
     """One registry on a fixed random port; it may be stopped or killed and started again with what it had."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, env: Mapping[str, str] | None = None, small_disk: tuple[str, str] | None = None
+    ) -> None:
+        """`small_disk` (folder below `data`, size as for tmpfs) puts that folder on a disk that is soon full."""
         self.folder = folder
         self.data = folder / "registry"
         self.port = free_port()
@@ -46,6 +55,17 @@ class Registry:
         self.process.start()
         self.process.wait_port(self.port, timeout)
         return self
+
+    def _on_small_disk(self, below: str, size: str, command: list[str]) -> list[str]:
+        small = self.data / below
+        small.mkdir(parents=True, exist_ok=True)
+        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+        script = f'mount -t tmpfs -o size={size} tmpfs "$0" && exec "$@"'
+        return [*private, "sh", "-c", script, str(small), *command]
+
+    def inside(self, below: str) -> Path:
+        """A folder below `data` as the process sees it, small disks included."""
+        return Path(f"/proc/{self.process.pid}/root") / (self.data / below).relative_to("/")
 
     @property
     def stub(self) -> registry_pb2_grpc.RegistryServiceStub:
@@ -98,3 +118,56 @@ class Registry:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# --- what tests say to it -----------------------------------------------------------------------------------------
+
+PIECE = 1 << 20
+
+
+def digest_of(raw: bytes) -> str:
+    """As the registry writes it."""
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def pieces(upload: pb.Upload, raw: bytes, offset: int = 0, size: int = PIECE) -> Iterator[pb.WriteArtefactRequest]:
+    """The messages of WriteArtefact from an offset on."""
+    yield pb.WriteArtefactRequest(upload_id=upload.id, offset=offset)
+    for at in range(offset, len(raw), size):
+        yield pb.WriteArtefactRequest(data=raw[at : at + size])
+
+
+def put(stub: registry_pb2_grpc.RegistryServiceStub, raw: bytes) -> str:
+    """Uploads an artefact; returns its digest."""
+    digest = digest_of(raw)
+    upload = stub.StartUpload(pb.StartUploadRequest(digest=digest, size_bytes=len(raw)))
+    if not upload.complete:
+        upload = stub.WriteArtefact(pieces(upload, raw, upload.offset))
+    assert upload.complete
+    return digest
+
+
+def get(stub: registry_pb2_grpc.RegistryServiceStub, digest: str, offset: int = 0, length: int = 0) -> bytes:
+    """Downloads an artefact, or a part of it."""
+    request = pb.ReadArtefactRequest(digest=digest, offset=offset, length=length)
+    return b"".join(message.data for message in stub.ReadArtefact(request))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a call failed."""
+
+    code: str
+    reason: str
+    message: str
+    fields: tuple[str, ...]
+    error: BmaseError
+
+
+def refusal(call: Callable[[], object]) -> Refusal:
+    """Runs a call that must fail, and says how."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error = from_rpc(caught.value)
+    fields = tuple(violation.field for violation in error.violations)
+    return Refusal(caught.value.code().name, str(error.reason), str(error), fields, error)
