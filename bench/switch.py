@@ -3,7 +3,7 @@
     .venv/bin/python -m bench.switch [--rounds 20] [--requests 20000] [--clients 4]
 
 Each round deploys a new version beside the stable one, gives it all traffic, takes it back and unloads it. The load
-comes from another process (asyncio clients of tritonclient; each answer is checked against the version it claims to be).
+comes from another process (asyncio clients of tritonclient; answers are checked against the version they claim to be).
 A switch lasts from the call of SetWeights until the last answer by the version that lost the traffic.
 The last line is one JSON object.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.gateway.envoy.answers import Json, typed
 from services.gateway.envoy.limits import Limits
-from services.gateway.envoy.paths import PLATFORM_CLUSTER, service_cluster
+from services.gateway.envoy.paths import PLATFORM_CLUSTER, WRAPPED_CLUSTER, service_cluster
 from services.gateway.envoy.snapshot import HTTP_SUFFIX, Endpoint, Node
 
 KIND = "envoy.config.cluster.v3.Cluster"
@@ -58,16 +58,21 @@ def service_clusters(services: Mapping[str, Sequence[Endpoint]], names: Iterable
     return [_service(name, services.get(name, ()), tls) for name in names]
 
 
-def platform_cluster() -> Json:
-    """Leads back into this Envoy, to the listener with the platform's own answers."""
-    address = {"envoy_internal_address": {"server_listener_name": PLATFORM_CLUSTER}}
+def platform_clusters() -> list[Json]:
+    """Lead back into this Envoy: to the platform's own answers, and to those answers as gRPC."""
+    return [_internal(PLATFORM_CLUSTER), _internal(WRAPPED_CLUSTER) | _http2()]
+
+
+def _internal(name: str) -> Json:
+    """The listener of the same name inside this Envoy."""
+    address = {"envoy_internal_address": {"server_listener_name": name}}
     raw = typed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
     inner = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": raw}
     kind = "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport"
     return {
-        **_base(PLATFORM_CLUSTER, "STATIC"),
+        **_base(name, "STATIC"),
         "load_assignment": {
-            "cluster_name": PLATFORM_CLUSTER,
+            "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
         "transport_socket": {

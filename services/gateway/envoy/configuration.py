@@ -11,7 +11,7 @@ from pathlib import Path
 from services.gateway.envoy import descriptors, files, platform
 from services.gateway.envoy.answers import Json
 from services.gateway.envoy.bootstrap import WEIGHTS, bootstrap
-from services.gateway.envoy.clusters import node_clusters, platform_cluster, service_clusters
+from services.gateway.envoy.clusters import node_clusters, platform_clusters, service_clusters
 from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.listener import Files, listeners
 from services.gateway.envoy.snapshot import Endpoint, ModelRoute, Node, Snapshot
@@ -57,7 +57,7 @@ class Configuration:
 
     def clusters(self, sets: Mapping[str, tuple[str, ...]], snapshot: Snapshot) -> Made:
         """Clusters of these sets of nodes (which may be more than the snapshot needs) and of all services."""
-        made = [platform_cluster(), *service_clusters(snapshot.services, self.packages, self.service_tls)]
+        made = [*platform_clusters(), *service_clusters(snapshot.services, self.packages, self.service_tls)]
         for name in sorted(sets):
             nodes: Iterable[Node] = (snapshot.nodes[node] for node in sets[name])
             made += node_clusters(name, nodes, self.limits)

@@ -17,7 +17,7 @@ from services.gateway.envoy.answers import (
 )
 from services.gateway.envoy.clusters import CONNECTION_WINDOW, STREAM_WINDOW
 from services.gateway.envoy.limits import Limits, seconds
-from services.gateway.envoy.paths import BRIDGE, EXTRACTION, INFERENCE, TRANSCODER
+from services.gateway.envoy.paths import BRIDGE, EXTRACTION, INFERENCE, PLATFORM_CLUSTER, TRANSCODER, WRAPPED_CLUSTER
 from services.gateway.envoy.script import script
 from services.gateway.envoy.snapshot import Endpoint
 
@@ -74,8 +74,8 @@ def watched(path: Path) -> Json:
 def listeners(
     address: Endpoint, files: Files, limits: Limits, api_services: list[str], tls: Json | None = None
 ) -> list[Json]:
-    """Both listeners. They depend on settings only: a change of routes never touches connections."""
-    return [_outer(address, files, limits, api_services, tls), _inner(files)]
+    """All listeners. They depend on settings only: a change of routes never touches connections."""
+    return [_outer(address, files, limits, api_services, tls), _inner(files), _wrapping()]
 
 
 def _outer(address: Endpoint, files: Files, limits: Limits, api_services: list[str], tls: Json | None) -> Json:
@@ -90,17 +90,24 @@ def _outer(address: Endpoint, files: Files, limits: Limits, api_services: list[s
 
 
 def _inner(files: Files) -> Json:
+    rds = {"route_config_name": platform.NAME, "config_source": watched(files.platform)}
+    return _internal(platform.NAME, [_router()], rds=rds)
+
+
+def _wrapping() -> Json:
+    """Asks the platform's listener in HTTP what it was asked in gRPC."""
+    forward = {"match": {"prefix": "/"}, "route": {"cluster": PLATFORM_CLUSTER}}
+    routes = {"name": WRAPPED_CLUSTER, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [forward]}]}
+    return _internal(WRAPPED_CLUSTER, [_bridge(), _router()], route_config=routes)
+
+
+def _internal(name: str, filters: list[Json], **routes: Json) -> Json:
     kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    manager = extension(
-        "envoy.filters.network.http_connection_manager",
-        kind,
-        stat_prefix=platform.NAME,
-        rds={"route_config_name": platform.NAME, "config_source": watched(files.platform)},
-        http_filters=[_router()],
-    )
+    names = {"stat_prefix": name, "http_filters": filters}
+    manager = extension("envoy.filters.network.http_connection_manager", kind, **names, **routes)
     return {
         "@type": f"type.googleapis.com/{KIND}",
-        "name": platform.NAME,
+        "name": name,
         "internal_listener": {},
         "filter_chains": [{"filters": [manager]}],
     }
@@ -150,15 +157,14 @@ def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json
             "envoy.filters.http.lua", _HTTP + "lua.v3.Lua", default_source_code={"inline_string": script(limits)}
         ),
         _transcoder(files, api_services) | {"disabled": True},
-        extension(
-            BRIDGE,
-            _HTTP + "grpc_http1_reverse_bridge.v3.FilterConfig",
-            content_type=platform.GRPC_BYTES,
-            withhold_grpc_frames=True,
-        )
-        | {"disabled": True},
+        _bridge() | {"disabled": True},
         _router(),
     ]
+
+
+def _bridge() -> Json:
+    kind = _HTTP + "grpc_http1_reverse_bridge.v3.FilterConfig"
+    return extension(BRIDGE, kind, content_type=platform.GRPC_BYTES, withhold_grpc_frames=True)
 
 
 def _transcoder(files: Files, api_services: list[str]) -> Json:

@@ -19,6 +19,7 @@ from services.gateway.envoy.answers import (
     typed,
 )
 from services.gateway.envoy.limits import Limits, seconds
+from services.gateway.envoy.paths import not_ready
 from services.gateway.envoy.snapshot import ModelRoute, Target, runtime_prefix
 
 # Only failures in which no node has begun to work, and UNAVAILABLE, by which a node says so itself.
@@ -70,19 +71,20 @@ def _by_weight(route: ModelRoute, door: Door, limits: Limits) -> list[Json]:
         for override in route.overrides
         if (target := route.target(override.version)) is not None
     ]
-    return [*overridden, _rest(route, door, limits)]
+    return [*overridden, *_rest(route, door, limits)]
 
 
-def _rest(route: ModelRoute, door: Door, limits: Limits) -> Json:
+def _rest(route: ModelRoute, door: Door, limits: Limits) -> list[Json]:
+    asked_whether_ready = [not_ready(route.model)] if door is GRPC else []
     if not route.routed:
-        return _answer(
-            route, 404, NOT_FOUND, "is deployed but has no route: name a version, or give it a route with RouteService"
-        )
+        why = "is deployed but has no route: name a version, or give it a route with RouteService"
+        return [*asked_whether_ready, _answer(route, 404, NOT_FOUND, why)]
     if not any(route.weights):
-        return _answer(route, 503, UNAVAILABLE, "has a route, but none of its versions with traffic is on a node now")
+        why = "has a route, but none of its versions with traffic is on a node now"
+        return [*asked_whether_ready, _answer(route, 503, UNAVAILABLE, why)]
     if len(route.targets) == 1:
-        return _to(route, route.targets[0], door, limits, when={}, mirrored=True)
-    return _split(route, door, limits)
+        return [_to(route, route.targets[0], door, limits, when={}, mirrored=True)]
+    return [_split(route, door, limits)]
 
 
 def _split(route: ModelRoute, door: Door, limits: Limits) -> Json:

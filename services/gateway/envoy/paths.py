@@ -22,6 +22,9 @@ from services.gateway.envoy.limits import Limits, seconds
 
 INFERENCE = "/inference.GRPCInferenceService/"
 PLATFORM_CLUSTER = "platform"
+# The same answers, made into gRPC on the way. For calls whose first route does not tell yet that they go there: which
+# filters run is settled by the first route.
+WRAPPED_CLUSTER = "platform-grpc"
 EXTRACTION = "envoy.filters.http.grpc_field_extraction"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 BRIDGE = "envoy.filters.http.grpc_http1_reverse_bridge"
@@ -62,6 +65,12 @@ def service_cluster(name: str) -> str:
     return f"service:{name}"
 
 
+def not_ready(name: str) -> Json:
+    """Asked whether it is ready, what is not served is not an error: a client that waits for a model asks just this."""
+    forward = {"cluster": WRAPPED_CLUSTER, "timeout": "5s"}
+    return {"name": name, "match": {"path": f"{INFERENCE}ModelReady"}, "route": forward}
+
+
 def _enabled(*filters: str) -> Json:
     on = typed("envoy.config.route.v3.FilterConfig", config={})
     return {"typed_per_filter_config": dict.fromkeys(filters, on)} if filters else {}
@@ -77,6 +86,7 @@ def _reading(limits: Limits) -> list[Json]:
         {"name": "(stream)", "match": {"path": stream, "headers": [unnamed]}, "route": {"cluster": "reading"}}
         | _enabled(EXTRACTION),
         {"name": "(reading)", "match": {"prefix": calls, "headers": [unnamed]}, "route": never},
+        not_ready("(not found)"),
         {"name": "(not found)", "match": {"prefix": calls}, **refusal(404, NOT_FOUND, NOT_SERVED)},
     ]
 

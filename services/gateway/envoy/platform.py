@@ -47,6 +47,8 @@ def _server() -> Iterator[Json]:
     yield _answer(f"{INFERENCE}ServerLive", service_pb2.ServerLiveResponse(live=True).SerializeToString())
     yield _answer(f"{INFERENCE}ServerReady", service_pb2.ServerReadyResponse(ready=True).SerializeToString())
     yield _answer(f"{INFERENCE}ServerMetadata", service_pb2.ServerMetadataResponse(**metadata).SerializeToString())
+    # Of what is served the nodes say it themselves. Not an empty message: the bridge wants bytes to wrap.
+    yield _answer(f"{INFERENCE}ModelReady", b"\x08\x00")  # ready: false, written out
     serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
     yield _answer("/grpc.health.v1.Health/Check", serving.SerializeToString())
     for path in ("/v2/health/live", "/v2/health/ready"):
