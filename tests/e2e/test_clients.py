@@ -23,7 +23,7 @@ from tests.support.suite import Suite
 MODEL = "client-test"
 X = np.array([[1, 2, 3, 4]], np.float32)
 Y = 2 * X + 1
-NODE_CLIENT = CHECKOUT / "examples" / "node"
+NODE_CLIENT = CHECKOUT / "examples" / "node-client"
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +126,8 @@ def test_a_node_js_client(served: Suite, tmp_path: Path) -> None:
     folder = tmp_path / "node"
     shutil.copytree(NODE_CLIENT, folder, ignore=shutil.ignore_patterns("node_modules"))
     subprocess.run([_program("npm"), "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=180)
-    served.cli("protos", "export", str(folder / "contract.binpb"))
-    arguments = [served.address, MODEL, "x", "1,2,3,4"]
+    served.cli("protos", "export", str(folder / "bmase.binpb"))
+    arguments = [MODEL, "x=1,2,3,4", "--address", served.address]
     done = subprocess.run(
         [_program("node"), "client.js", *arguments],
         cwd=folder, env=served.environment, capture_output=True, text=True, timeout=60, check=False,

@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Nobody reads any more; the interpreter must not try to flush at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.PIPE_CLOSED
+        return exits.FAILED
     except Exception as error:
         if os.environ.get(DEBUG) == "1":
             raise

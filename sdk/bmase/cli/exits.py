@@ -1,7 +1,7 @@
 """What a failed command says and how it exits.
 
-0 done   1 failed   2 the command line is wrong   3 not found   4 the present state does not allow it
-5 nobody answers   130 interrupted (Ctrl-C)   141 the reader of the output has gone
+    0 done   1 failed   2 the command line, or what it names, is wrong   3 not found
+    4 the present state does not allow it   5 nobody answers   130 interrupted (Ctrl-C)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from bmase.errors import BmaseError, Conflict, InvalidArgument, NotConfigured, NotFound, Unavailable
 
-FAILED, USAGE, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED, PIPE_CLOSED = 1, 2, 3, 4, 5, 130, 141
+FAILED, USAGE, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 _CODES: tuple[tuple[type[BmaseError], int], ...] = (
     (InvalidArgument, USAGE),
