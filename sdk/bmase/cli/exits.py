@@ -1,7 +1,7 @@
 """What a failed command says and how it exits.
 
-    0 done   1 failed   2 the command line, or what it names, is wrong   3 not found
-    4 the present state does not allow it   5 nobody answers   130 interrupted (Ctrl-C)
+0 done   1 failed   2 the command line, or what it names, is wrong   3 not found
+4 the present state does not allow it   5 nobody answers   130 interrupted (Ctrl-C)
 """
 
 from __future__ import annotations
