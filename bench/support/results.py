@@ -38,7 +38,7 @@ def bars(name: str, title: str, unit: str, groups: Mapping[str, Mapping[str, Seq
     _save(figure, name, title)
 
 
-def lines(name: str, title: str, across: str, panels: Mapping[str, Mapping[float, float]]) -> None:
+def lines(name: str, title: str, across: str, panels: Mapping[str, Mapping[int, float]]) -> None:
     """One panel a quantity, drawn over a logarithmic axis."""
     figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), squeeze=False)
     for axis, (quantity, points) in zip(axes[0], panels.items(), strict=True):

@@ -60,14 +60,24 @@ class Routing:
 
     def place(self, models: Mapping[str, Versions]) -> None:
         """Placements, and routes that give all traffic to the first version."""
-        self.put({documents.placement_key(model): _placement(versions) for model, versions in models.items()})
+        self.place_only(models)
         self.put({documents.route_key(model): _route(versions) for model, versions in models.items()})
+
+    def place_only(self, models: Mapping[str, Versions]) -> None:
+        """Placements without routes."""
+        self.put({documents.placement_key(model): _placement(versions) for model, versions in models.items()})
 
     def put(self, values: Mapping[str, bytes]) -> None:
         """Writes to Consul, as many as it takes at once."""
         items = iter(values.items())
         while some := list(islice(items, TXN_OPERATIONS)):
             self._commit(some)
+
+    def delete(self, key: str) -> None:
+        """One key is gone, as its owner may say."""
+        request = urllib.request.Request(f"{self.consul.url}/v1/kv/{key}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert json.load(answer) is True
 
     def _commit(self, items: Iterable[tuple[str, bytes]]) -> None:
         operations = [

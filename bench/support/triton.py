@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,12 +64,12 @@ class Model:
                 self.check(answer)
         return answer.ByteSize()
 
-    def write(self, repository: Path) -> None:
+    def write(self, repository: Path, version: int = 1) -> None:
         """Lays it out for Triton."""
         ports = [("x", "FP32", [self.width])], [("y", "FP32", [self.width])]
         cache = f"{{ enable: {str(self.cached).lower()} }}"
         config = config_text(self.name, *ports, dynamic_batching="{ }", response_cache=cache)
-        write(repository, self.name, affine(FACTOR, OFFSET, self.width), config)
+        write(repository, self.name, affine(FACTOR, OFFSET, self.width), config, version)
 
     def _x(self) -> np.ndarray:
         return np.arange(self.width, dtype=np.float32)
@@ -81,11 +82,11 @@ LARGE = Model("large", 150_000)
 class BenchTriton(Triton):
     """The project's server with the response cache switched on; `models` are there from the start."""
 
-    def __init__(self, folder: Path, models: tuple[Model, ...] = (SMALL, LARGE)) -> None:
+    def __init__(self, folder: Path, models: Sequence[Model] = (SMALL, LARGE), version: int = 1) -> None:
         super().__init__(folder)
         ensure(["triton"])
         for model in models:
-            model.write(self.repository)
+            model.write(self.repository, version)
         settings = command.Settings(
             repository=self.repository,
             grpc_port=self.grpc_port,
@@ -93,7 +94,9 @@ class BenchTriton(Triton):
             metrics_port=self.metrics_port,
             models=[model.name for model in models],
         )
-        words = command.arguments(settings, merged_backends(BACKENDS), f"{command.SHM_PREFIX}{os.getpid()}_")
+        words = command.arguments(
+            settings, merged_backends(BACKENDS), f"{command.SHM_PREFIX}{os.getpid()}_{self.grpc_port}_"
+        )
         words += [f"--cache-config=local,size={CACHE_BYTES}", f"--cache-directory={triton_home() / 'caches'}"]
         env = command.environment(os.environ, triton_python(), libpython_dir())
         self.process = Process([binary("tritonserver"), *words], folder / "triton.log", name="triton", env=env)
