@@ -53,7 +53,17 @@ def test_tritonclient_grpc(served: Suite) -> None:
         before = client.get_inference_statistics(MODEL).model_stats[0].inference_count
         assert np.array_equal(client.infer(MODEL, [_input(triton_grpc)]).as_numpy("y"), Y)
         assert client.get_inference_statistics(MODEL).model_stats[0].inference_count == before + 1
-        assert MODEL in [entry.name for entry in client.get_model_repository_index().models]
+        index = client.get_model_repository_index
+        served.until(lambda: MODEL in [entry.name for entry in index().models], "the model in the index", 5)
+
+
+def test_a_platform_without_models_has_an_empty_index(tmp_path: Path) -> None:
+    suite = Suite(tmp_path / "empty", nodes=("only",)).up()
+    try:
+        with triton_grpc.InferenceServerClient(suite.address) as client:
+            assert list(client.get_model_repository_index().models) == []
+    finally:
+        suite.down()
 
 
 @pytest.mark.anyio

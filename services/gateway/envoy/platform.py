@@ -26,6 +26,9 @@ NAME = "platform"
 SERVER = "bmase"
 EXTENSIONS = ("model_configuration", "model_repository(index)", "sequence", "statistics", "binary_tensor_data")
 GRPC_BYTES, JSON_TEXT = "application/x-protobuf", "application/json"
+# An empty message as bytes. Envoy gives an answer without a body no content-type, and the bridge wants one: so it holds
+# a field that no message has, which protobuf's readers pass over.
+NOTHING = b"\xf8\x7f\x00"  # field 2047, varint 0
 READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 
 
@@ -47,8 +50,8 @@ def _server() -> Iterator[Json]:
     yield _answer(f"{INFERENCE}ServerLive", service_pb2.ServerLiveResponse(live=True).SerializeToString())
     yield _answer(f"{INFERENCE}ServerReady", service_pb2.ServerReadyResponse(ready=True).SerializeToString())
     yield _answer(f"{INFERENCE}ServerMetadata", service_pb2.ServerMetadataResponse(**metadata).SerializeToString())
-    # Of what is served the nodes say it themselves. Not an empty message: the bridge wants bytes to wrap.
-    yield _answer(f"{INFERENCE}ModelReady", b"\x08\x00")  # ready: false, written out
+    # Of what is served the nodes say it themselves.
+    yield _answer(f"{INFERENCE}ModelReady", service_pb2.ModelReadyResponse(ready=False).SerializeToString())
     serving = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
     yield _answer("/grpc.health.v1.Health/Check", serving.SerializeToString())
     for path in ("/v2/health/live", "/v2/health/ready"):
@@ -85,11 +88,8 @@ def _answer(path: str, body: bytes, kind: str = GRPC_BYTES, when: str = "") -> J
     match: Json = {"path": path}
     if when:
         match["headers"] = [{"name": "x-bmase-index", "string_match": {"exact": when}}]
-    response: Json = {"status": 200}
-    if body:
-        response["body"] = {"inline_bytes": base64.b64encode(body).decode()}
     return {
         "match": match,
-        "direct_response": response,
+        "direct_response": {"status": 200, "body": {"inline_bytes": base64.b64encode(body or NOTHING).decode()}},
         "response_headers_to_add": [header("content-type", kind)],
     }
