@@ -44,6 +44,13 @@ def test_the_stronger_place_wins_and_is_named(home: Path, tmp_path: Path) -> Non
     assert _resolve(home, inside, {"address": "given:4"}, BMASE_ADDRESS="env:3").settings.address == "given:4"
 
 
+def test_a_suite_with_its_data_elsewhere(home: Path, tmp_path: Path) -> None:
+    _suite(tmp_path / "here", "127.0.0.1:1")
+    elsewhere = _suite(tmp_path / "there", "127.0.0.1:2") / ".bmase"
+    assert _resolve(home, tmp_path / "here", BMASE_DATA=str(elsewhere)).settings.address == "127.0.0.1:2"
+    assert _resolve(home, tmp_path / "here", BMASE_DATA=str(tmp_path / "nothing")).settings.address == ""
+
+
 def test_empty_values_do_not_count(home: Path, tmp_path: Path) -> None:
     found = _resolve(home, tmp_path, {"address": None, "token": ""}, BMASE_ADDRESS="", BMASE_TOKEN="t")
     assert (found.settings.address, found.settings.token) == ("", "t")
