@@ -5,7 +5,7 @@
 For each number a gateway of its own (the real control process, its Envoy, a Consul filled as patcher and agents do)
 stands before the same two Tritons, all side by side, so that the load can take turns between them: each round asks
 every gateway for a few seconds, in another order. The names asked for are really loaded, in version 1 on one node and 2
-on the other; Triton answers them from its cache, so that the gateways are what is seen. The other names are only routed.
+on the other; Triton answers them from its cache, so that the gateways are what is seen. Other names are only routed.
 
 - `throughput_N_over_1`: requests/s with N models over requests/s with one, the median of the rounds' own ratios
 - `weight_change_p99_ms_N`: from the call of SetWeights (through the gateway's own address) that moves all traffic to
