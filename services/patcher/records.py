@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from bmase.reasons import Reason
 from sqlalchemy import Table, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit.database import Database
+from services.kit.database import Database, is_duplicate
 from services.kit.errors import DomainError
 from services.patcher import tables as t
 from services.patcher.documents import DesiredFile, NodeInfo
@@ -30,9 +31,11 @@ from services.patcher.state import (
 
 LEADER = "patcher"
 REQUESTS_KEPT = 86_400.0
+DUPLICATE_ATTEMPTS = 3
 
 Row = Mapping[str, Any]
 Change = Callable[[State], State]
+Result = TypeVar("Result")
 
 
 class Records:
@@ -57,7 +60,7 @@ class Records:
                 await _raise_fence(session, fence)
             return await _changed(session, decide)
 
-        return await self._db.run(work)
+        return await self._run(work)
 
     async def create(self, deployment: Deployment, files: tuple[DesiredFile, ...], request: tuple[str, str]) -> Key:
         """Keeps a new deployment; `request` is its id (or empty) and fingerprint. Repeated, it gets the first one.
@@ -66,17 +69,25 @@ class Records:
         """
 
         async def work(session: AsyncSession) -> Key:
-            if request[0] and (made := await _made_before(session, *request)):
+            # First of all, so that of two equal requests at once the second waits here, and then finds the first one's.
+            if request[0] and (made := await _made_before(session, *request, deployment.key)):
                 return made
             await _changed(session, lambda state: _with_new(state, deployment))
             content = json.dumps([file.model_dump(mode="json") for file in files])
             key = {"model": deployment.model, "version": deployment.version}
             await session.execute(insert(t.deployment_files).values(**key, files=content))
-            if request[0]:
-                known = {"id": request[0], "fingerprint": request[1], "created": time.time()}
-                await session.execute(insert(t.requests).values(**known, **key))
             return deployment.key
 
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
+        """`work` in a transaction; once more when another one made the same row meanwhile: now it sees it."""
+        for _ in range(DUPLICATE_ATTEMPTS - 1):
+            try:
+                return await self._db.run(work)
+            except IntegrityError as error:
+                if not is_duplicate(error):
+                    raise
         return await self._db.run(work)
 
     async def files(self, key: Key) -> tuple[DesiredFile, ...]:
@@ -152,11 +163,13 @@ async def _raise_fence(session: AsyncSession, fence: int) -> None:
         await session.execute(update(t.fences).where(columns.name == LEADER).values(fence=fence))
 
 
-async def _made_before(session: AsyncSession, request_id: str, fingerprint: str) -> Key | None:
+async def _made_before(session: AsyncSession, request_id: str, fingerprint: str, key: Key) -> Key | None:
     columns = t.requests.c
     await session.execute(delete(t.requests).where(columns.created < time.time() - REQUESTS_KEPT))
     known = (await session.execute(select(t.requests).where(columns.id == request_id))).first()
     if known is None:
+        row = {"id": request_id, "fingerprint": fingerprint, "model": key[0], "version": key[1], "created": time.time()}
+        await session.execute(insert(t.requests).values(**row))
         return None
     if known.fingerprint != fingerprint:
         message = f"the request_id {request_id} was used for another deployment; use a new one for each request"

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 
 from services.patcher.documents import NodeInfo
 
@@ -138,18 +139,30 @@ class State:
     gateways: Mapping[str, float] = field(default_factory=dict)  # name -> when its registration was last seen
 
     def replicas_of(self, key: Key) -> list[Replica]:
-        return [replica for replica in self.replicas.values() if replica.key == key]
+        return self._by_key.get(key, [])
 
     def replicas_on(self, node: str) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.node == node]
 
     def serving(self, model: str) -> dict[str, tuple[str, ...]]:
         """version -> nodes, as gateways may use them."""
-        found: dict[str, list[str]] = {}
+        return self._serving.get(model, {})
+
+    @cached_property
+    def _by_key(self) -> dict[Key, list[Replica]]:
+        found: dict[Key, list[Replica]] = {}
         for replica in self.replicas.values():
-            if replica.model == model and replica.seat is Seat.SERVING:
-                found.setdefault(str(replica.version), []).append(replica.node)
-        return {version: tuple(sorted(found[version])) for version in sorted(found, key=int)}
+            found.setdefault(replica.key, []).append(replica)
+        return found
+
+    @cached_property
+    def _serving(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for (model, version), replicas in sorted(self._by_key.items()):
+            nodes = tuple(sorted(replica.node for replica in replicas if replica.seat is Seat.SERVING))
+            if nodes:
+                found.setdefault(model, {})[str(version)] = nodes
+        return found
 
 
 @dataclass(frozen=True, slots=True)

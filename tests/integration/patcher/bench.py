@@ -81,7 +81,7 @@ class NodeBench:
         command = self.triton.process.command
         command[command.index("--repository") + 1] = str(self.triton.repository)
         command[command.index("--models-file") + 1] = str(self.triton.models_file)
-        settings = {
+        self.settings = {
             "BMASE_CONSUL_URL": consul_url,
             "BMASE_AGENT_NODE": self.name,
             "BMASE_AGENT_DATA_DIR": str(self.data),
@@ -92,7 +92,7 @@ class NodeBench:
             **(env or {}),
         }
         agent = [sys.executable, "-m", "services.patcher.agent"]
-        self.agent = Process(agent, folder / "agent.log", name="agent", env=settings, cwd=CHECKOUT)
+        self.agent = Process(agent, folder / "agent.log", name="agent", env=self.settings, cwd=CHECKOUT)
 
     async def start(self) -> NodeBench:
         """Starts both; returns when the node says that it may be used."""

@@ -6,9 +6,11 @@ import time
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from infra.runtime.layout import CHECKOUT
 from services.patcher.documents import Step
 from tests.integration.patcher.bench import NodeBench, affine_files
 from tests.integration.patcher.bytes_registry import BytesRegistry
+from tests.support.process import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +65,12 @@ async def _watch_versions(node: NodeBench, seen: list[set[str]]) -> None:
             index = await asyncio.to_thread(client.get_model_repository_index)
         seen.append({m.version for m in index.models if m.name == "digits" and m.state == "READY"})
         await asyncio.sleep(0.02)
+
+
+async def test_a_second_agent_on_the_same_folder_does_not_start(node: NodeBench) -> None:
+    second = Process(node.agent.command, node.folder / "second.log", env=node.settings, cwd=CHECKOUT)
+    second.start()
+    while second.alive:
+        await asyncio.sleep(0.05)
+    assert second.returncode == 1
+    assert "another agent works in" in second.tail()

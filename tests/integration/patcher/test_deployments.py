@@ -260,3 +260,23 @@ async def test_a_node_that_dies_keeps_its_placements_and_comes_back(
     await node.start()
     await platform.reaches("steady", number, D.STATE_READY)
     assert await node.answer("steady") == [2.0] * 4
+
+
+async def test_what_somebody_else_wrote_into_consul_is_put_right(
+    platform: Platform, nodes: dict[str, NodeBench]
+) -> None:
+    number = await platform.push_affine("tidy", 2)
+    await platform.deploy("tidy", number)
+    told = await platform.reaches("tidy", number, D.STATE_READY)
+    node, kv = nodes[told.placements[0].node], platform.consul.kv
+    before = await platform.placed("tidy")
+    await kv.put(f"bmase/nodes/{node.name}/desired/tidy", b"{ broken")
+    await kv.put("bmase/placements/tidy", b"[]")
+    await kv.put(f"bmase/nodes/{node.name}/desired/stranger", b"{}")
+
+    async def right() -> bool:
+        desired = await kv.get(f"bmase/nodes/{node.name}/desired/tidy")
+        return desired is not None and b'"version":1' in desired.value and await platform.placed("tidy") == before
+
+    await eventually(right, "documents written again")
+    assert await node.answer("tidy") == [2.0] * 4
