@@ -9,6 +9,7 @@ from services.gateway.envoy import platform, table
 from services.gateway.envoy.answers import (
     DEADLINE_EXCEEDED,
     IS_GRPC,
+    MODEL_HEADER,
     RESOURCE_EXHAUSTED,
     Json,
     extension,
@@ -18,7 +19,7 @@ from services.gateway.envoy.answers import (
 from services.gateway.envoy.clusters import CONNECTION_WINDOW, STREAM_WINDOW
 from services.gateway.envoy.limits import Limits, seconds
 from services.gateway.envoy.paths import BRIDGE, EXTRACTION, INFERENCE, PLATFORM_CLUSTER, TRANSCODER, WRAPPED_CLUSTER
-from services.gateway.envoy.script import script
+from services.gateway.envoy.script import LUA, sources
 from services.gateway.envoy.snapshot import Endpoint
 
 _HTTP = "envoy.extensions.filters.http."
@@ -123,6 +124,7 @@ def _manager(name: str, routes: Path, route_name: str, filters: list[Json], limi
         http_filters=filters,
         access_log=[_statistics()],
         local_reply_config=_local_replies(limits),
+        early_header_mutation_extensions=[_own_headers()],
         # As an edge: x-envoy-* headers of clients, with which they could steer the router, are taken away.
         use_remote_address=True,
         skip_xff_append=True,
@@ -153,9 +155,7 @@ def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json
             extractions_by_method={method: {"request_field_extractions": extraction}},
         )
         | {"disabled": True},
-        extension(
-            "envoy.filters.http.lua", _HTTP + "lua.v3.Lua", default_source_code={"inline_string": script(limits)}
-        ),
+        extension(LUA, _HTTP + "lua.v3.Lua", source_codes=sources(limits)),
         _transcoder(files, api_services) | {"disabled": True},
         _bridge() | {"disabled": True},
         _router(),
@@ -179,6 +179,15 @@ def _transcoder(files: Files, api_services: list[str]) -> Json:
         ignore_unknown_query_parameters=False,
         max_request_body_size=16 << 20,
         max_response_body_size=64 << 20,
+    )
+
+
+def _own_headers() -> Json:
+    """Headers that only the gateway may set are taken away before anything looks at a request."""
+    return extension(
+        "own headers",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[{"remove": MODEL_HEADER}],
     )
 
 

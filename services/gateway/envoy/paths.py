@@ -19,6 +19,7 @@ from services.gateway.envoy.answers import (
     typed,
 )
 from services.gateway.envoy.limits import Limits, seconds
+from services.gateway.envoy.script import passing
 
 INFERENCE = "/inference.GRPCInferenceService/"
 PLATFORM_CLUSTER = "platform"
@@ -46,10 +47,10 @@ PLATFORM_CALLS = (
     f"{INFERENCE}ServerLive",
     f"{INFERENCE}ServerReady",
     f"{INFERENCE}ServerMetadata",
-    f"{INFERENCE}RepositoryIndex",
     "/grpc.health.v1.Health/Check",
 )
-PLATFORM_PATHS = ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/repository/index")
+INDEX = f"{INFERENCE}RepositoryIndex"
+PLATFORM_PATHS = ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready")
 
 
 def fallthrough(services: Iterable[str], limits: Limits) -> list[Json]:
@@ -71,30 +72,44 @@ def not_ready(name: str) -> Json:
     return {"name": name, "match": {"path": f"{INFERENCE}ModelReady"}, "route": forward}
 
 
-def _enabled(*filters: str) -> Json:
+def _through(*filters: str, script: str = "") -> Json:
+    """The part of a route by which its requests pass filters that are off elsewhere, and one of the scripts."""
     on = typed("envoy.config.route.v3.FilterConfig", config={})
-    return {"typed_per_filter_config": dict.fromkeys(filters, on)} if filters else {}
+    return {"typed_per_filter_config": dict.fromkeys(filters, on) | (passing(script) if script else {})}
 
 
 def _reading(limits: Limits) -> list[Json]:
     """Requests whose model is not known yet. Their cluster does not exist: the script sends nobody there."""
-    unnamed = {"name": MODEL_HEADER, "present_match": True, "invert_match": True}
-    never = {"cluster": "reading", "max_stream_duration": {"max_stream_duration": seconds(limits.receive)}}
-    stream, calls = f"{INFERENCE}ModelStreamInfer", f"{INFERENCE}Model"
+    calls = f"{INFERENCE}Model"
+
+    def reading(match: Json, through: Json, **action: Json) -> Json:
+        unnamed = {"name": MODEL_HEADER, "present_match": True, "invert_match": True}
+        route = {"cluster": "reading", **action}
+        return {"name": "(reading)", "match": {**match, "headers": [unnamed]}, "route": route, **through}
+
+    in_time: Json = {"max_stream_duration": {"max_stream_duration": seconds(limits.receive)}}
     return [
-        {"name": "(reading)", "match": {"path": f"{calls}Infer", "headers": [unnamed]}, "route": never},
-        {"name": "(stream)", "match": {"path": stream, "headers": [unnamed]}, "route": {"cluster": "reading"}}
-        | _enabled(EXTRACTION),
-        {"name": "(reading)", "match": {"prefix": calls, "headers": [unnamed]}, "route": never},
-        not_ready("(not found)"),
+        reading({"path": f"{calls}Infer"}, _through(script="unary"), **in_time),
+        reading({"path": f"{calls}StreamInfer"}, _through(EXTRACTION, script="stream")),
+        reading({"prefix": calls}, _through(script="unary"), **in_time),
         {"name": "(not found)", "match": {"prefix": calls}, **refusal(404, NOT_FOUND, NOT_SERVED)},
+        reading({"prefix": "/v2/models/"}, _through(script="http")),
+        {"name": "(not found)", "match": {"prefix": "/v2/models"}, **refusal(404, "", HTTP_NOT_SERVED)},
     ]
 
 
 def _platform() -> list[Json]:
     forward = {"cluster": PLATFORM_CLUSTER, "timeout": "5s"}
-    calls = [{"name": "(platform)", "match": {"path": p}, "route": forward} | _enabled(BRIDGE) for p in PLATFORM_CALLS]
-    return calls + [{"name": "(platform)", "match": {"path": p}, "route": forward} for p in PLATFORM_PATHS]
+
+    def answered(path: str, through: Json) -> Json:
+        return {"name": "(platform)", "match": {"path": path}, "route": forward, **through}
+
+    return [
+        answered(INDEX, _through(BRIDGE, script="index")),
+        answered("/v2/repository/index", _through(script="index")),
+        *(answered(path, _through(BRIDGE)) for path in PLATFORM_CALLS),
+        *(answered(path, {}) for path in PLATFORM_PATHS),
+    ]
 
 
 def _refused_grpc() -> list[Json]:
@@ -125,7 +140,7 @@ def _rest_api() -> list[Json]:
     """REST is turned into gRPC before the route is looked up again; what stays here has no binding."""
     unknown = refusal(404, NOT_FOUND, "the API has no '%REQ(:method)% %REQ(:path):200%'; see docs/reference")
     return [
-        {"name": "(api)", "match": {"prefix": "/api/"}, **_enabled(TRANSCODER), **unknown},
+        {"name": "(api)", "match": {"prefix": "/api/"}, **_through(TRANSCODER), **unknown},
         {
             "name": "(reflection)",
             "match": {"prefix": "/grpc.reflection."},
@@ -144,7 +159,6 @@ def _refused_http() -> list[Json]:
         refused("/v2/cudasharedmemory", 501, LOCAL),
         refused("/v2/trace/setting", 403, SETTINGS),
         refused("/v2/logging", 403, SETTINGS),
-        refused("/v2/models", 404, HTTP_NOT_SERVED),
     ]
 
 
