@@ -20,6 +20,7 @@ from bmase.registry.v1 import registry_pb2_grpc
 from tests.support.ports import free_port
 from tests.support.process import Process
 
+MAX_FILL = 256 * 1024 * 1024
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,13 +42,10 @@ class Registry:
             "BMASE_CONSUL_URL": "http://127.0.0.1:9",  # nobody: a registry serves without
             **(env or {}),
         }
-        self.process = Process(
-            [sys.executable, "-m", "services.registry"],
-            folder / "registry.log",
-            name="registry",
-            env=settings,
-            cwd=ROOT,
-        )
+        command = [sys.executable, "-m", "services.registry"]
+        if small_disk is not None:
+            command = self._on_small_disk(*small_disk, command)
+        self.process = Process(command, folder / "registry.log", name="registry", env=settings, cwd=ROOT)
         self._channel: grpc.Channel | None = None
 
     def start(self, timeout: float = 60) -> Registry:
@@ -66,6 +64,16 @@ class Registry:
     def inside(self, below: str) -> Path:
         """A folder below `data` as the process sees it, small disks included."""
         return Path(f"/proc/{self.process.pid}/root") / (self.data / below).relative_to("/")
+
+    def fill(self, below: str, leave: int) -> Path:
+        """Fills the small disk of a folder but for `leave` bytes; returns the file to remove again."""
+        filler = self.inside(below) / "filler"
+        filler.touch()
+        room = os.statvfs(filler)
+        free = room.f_bavail * room.f_frsize
+        assert free < MAX_FILL, f"{below} is on no small disk: {free} bytes are free"
+        filler.write_bytes(b"x" * max(0, free - leave))
+        return filler
 
     @property
     def stub(self) -> registry_pb2_grpc.RegistryServiceStub:
