@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 # Changes that arrive together are published together.
 GATHER_SECONDS = 0.01
 RETRY_SECONDS = 1.0
+# How long a new process waits for Consul's word before it publishes its own copy.
+CONSUL_SECONDS = 5.0
 TIDY_SECONDS = 1.0
 SAVE_SECONDS = 2.0
 APPLY_SECONDS = 15.0
@@ -47,6 +49,7 @@ class Control:
         self._explain = explain
         self._wake = asyncio.Event()
         self._doubt = ""
+        self._waited = False
         self._published = Snapshot()
         self._pending: set[str] = set()
         self._structures = 0
@@ -58,14 +61,20 @@ class Control:
         self._wake.set()
 
     async def run(self) -> None:
-        """Publishes for ever."""
+        """Publishes for ever. Envoy runs with what the last life told it; the own copy is for when Consul is away."""
+        asyncio.get_running_loop().call_later(CONSUL_SECONDS, self._stop_waiting)
         while True:
             await self._wake.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._wake.clear()
-            if self._world.complete and not await self._publish():
+            ready = self._world.current or (self._waited and self._world.complete)
+            if ready and not await self._publish():
                 await asyncio.sleep(RETRY_SECONDS)
                 self.changed()
+
+    def _stop_waiting(self) -> None:
+        self._waited = True
+        self.changed()
 
     async def weigh(self, model: str) -> None:
         """Puts the model's present weights into effect at once, when weights are all that changed."""
@@ -163,11 +172,11 @@ class Control:
         last, seen = b"", 0
         while True:
             seen = await self.news.after(seen, 60)
-            await asyncio.sleep(SAVE_SECONDS)
             data = self._durable.encode(self._world.saved())
             if data != last:
                 await asyncio.to_thread(self._durable.write, data)
                 last = data
+            await asyncio.sleep(SAVE_SECONDS)
 
     async def tidy(self) -> None:
         """Does what can wait, once it has been quiet for a moment; for ever."""

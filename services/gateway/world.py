@@ -101,6 +101,7 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, tuple[Endpoint, ...]] = {}
         self.rejected: dict[str, str] = {}
+        self._heard: set[str] = set()
         self._models: dict[str, ModelRoute] = {}
         self._refused: dict[str, ModelRoute] = {}
         self._dirty: set[str] = set()
@@ -110,6 +111,14 @@ class World:
     def complete(self) -> bool:
         """Whether routes and placements were read at least once, from Consul or from the own copy."""
         return bool(self.routes.listing.epoch and self.placements.listing.epoch)
+
+    @property
+    def current(self) -> bool:
+        """Whether Consul itself has said in this life what is wanted, down to where the nodes are.
+
+        The own copy may be a moment older than what Envoy was last told.
+        """
+        return self._heard == {ROUTES, PLACEMENTS} and self.wanted_nodes() <= self.nodes.keys()
 
     def restore(self, saved: Saved) -> None:
         """Takes over the state of an earlier process of this gateway."""
@@ -130,9 +139,11 @@ class World:
         )
 
     def see_routes(self, listing: Listing) -> None:
+        self._heard.add(ROUTES)
         self._dirty |= self.routes.see(listing)
 
     def see_placements(self, listing: Listing) -> None:
+        self._heard.add(PLACEMENTS)
         self._dirty |= self.placements.see(listing)
 
     def see_route(self, model: str, index: int, entry: Entry | None) -> None:

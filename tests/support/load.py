@@ -88,10 +88,17 @@ class Load:
             time.sleep(0.01)
 
     def summary(self) -> str:
-        """For messages: how many, and the failures by status with an example of each."""
-        examples = {a.status: a.detail for a in self.failures}
-        counts = Counter(a.status for a in list(self.answers))
-        return f"{len(self.answers)} requests to {self.model}: {dict(counts)} {examples or ''}"
+        """For messages: how many, and for each kind of failure when it happened and an example."""
+        answers = list(self.answers)
+        if not answers:
+            return f"no request to {self.model} was sent"
+        begun, ended = answers[0].sent, answers[-1].done
+        lines = [f"{len(answers)} requests to {self.model} in {ended - begun:.1f} s"]
+        for status, count in Counter(a.status for a in answers).items():
+            those = [a for a in answers if a.status == status]
+            first, last = those[0].sent - begun, those[-1].done - begun
+            lines.append(f"{count} {status} between {first:.2f} s and {last:.2f} s {those[-1].detail}".rstrip())
+        return "; ".join(lines)
 
     def assert_no_failures(self) -> None:
         """Not one."""

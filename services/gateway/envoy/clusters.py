@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from services.gateway.envoy.answers import Json, typed
 from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.paths import PLATFORM_CLUSTER, WRAPPED_CLUSTER, service_cluster
-from services.gateway.envoy.snapshot import HTTP_SUFFIX, Endpoint, Node
+from services.gateway.envoy.snapshot import HTTP_SUFFIX, SET_PREFIX, Endpoint, Node, cluster_name
 
 KIND = "envoy.config.cluster.v3.Cluster"
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -51,6 +53,16 @@ def node_clusters(name: str, nodes: Iterable[Node], limits: Limits) -> list[Json
         _nodes(name, grpc, health, limits) | _http2(),
         _nodes(name + HTTP_SUFFIX, http, http_health, limits),
     ]
+
+
+def node_sets_in(file: Path) -> dict[str, tuple[str, ...]]:
+    """The sets of nodes that a file of clusters has, as far as their names tell; none without a readable file."""
+    try:
+        names = [str(resource["name"]) for resource in json.loads(file.read_bytes())["resources"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    sets = {name: tuple(name.removeprefix(SET_PREFIX).split("+")) for name in names if name.startswith(SET_PREFIX)}
+    return {name: nodes for name, nodes in sets.items() if cluster_name(nodes) == name and HTTP_SUFFIX not in name}
 
 
 def service_clusters(services: Mapping[str, Sequence[Endpoint]], names: Iterable[str], tls: Json | None) -> list[Json]:

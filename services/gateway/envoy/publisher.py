@@ -15,6 +15,7 @@ import structlog
 
 from services.gateway.envoy import files
 from services.gateway.envoy.admin import ANSWERS, CLUSTERS, ROUTES, RUNTIME, Admin, EnvoyAway
+from services.gateway.envoy.clusters import node_sets_in
 from services.gateway.envoy.configuration import Configuration, Made
 from services.gateway.envoy.snapshot import ModelRoute, Snapshot
 from services.gateway.envoy.weights import moved, overrides
@@ -98,6 +99,8 @@ class Publisher:
         _raise_first(doubts)
 
     async def _clusters(self, snapshot: Snapshot) -> str:
+        # What an earlier process left: Envoy routes by it until it has read ours.
+        self._sets = self._sets or node_sets_in(self._configuration.files.clusters)
         needed, now = snapshot.node_sets, self._clock()
         unused = {
             name: nodes

@@ -18,6 +18,7 @@ _READABLE_SET = 48
 
 # A set of nodes is two clusters: gRPC, and its twin for HTTP v2.
 HTTP_SUFFIX = ":http"
+SET_PREFIX = "nodes:"
 
 
 class SnapshotError(ValueError):
@@ -47,7 +48,7 @@ def cluster_name(nodes: tuple[str, ...]) -> str:
     joined = "+".join(sorted(nodes))
     if len(joined) > _READABLE_SET:
         joined = f"{len(nodes)}-{hashlib.sha256(joined.encode()).hexdigest()[:16]}"
-    return f"nodes:{joined}"
+    return SET_PREFIX + joined
 
 
 @dataclass(frozen=True, slots=True)
