@@ -97,6 +97,19 @@ def startup_models(text: str | None, present: Sequence[str]) -> tuple[list[str],
 
 def stale_regions(regions: Sequence[str], alive: Sequence[int]) -> list[str]:
     """Shared-memory regions whose server is gone: a server killed with its children cannot remove them itself."""
-    running = {str(pid) for pid in alive}
-    ours = (name for name in regions if name.startswith(SHM_PREFIX))
-    return [name for name in ours if name.removeprefix(SHM_PREFIX).split("_")[0] not in running]
+    return [name for name in regions if name.startswith(SHM_PREFIX) and _server(name) not in alive]
+
+
+def orphans(commands: Mapping[int, Sequence[str]]) -> list[int]:
+    """Pids of backend processes whose server is gone: one whose server was killed while it loaded waits for ever.
+
+    `commands` has the arguments of every living process by pid; a backend process is told its region by argument.
+    """
+    regions = {pid: words[2] for pid, words in commands.items() if len(words) > 2 and words[2].startswith(SHM_PREFIX)}
+    return [pid for pid, region in regions.items() if _server(region) not in commands]
+
+
+def _server(region: str) -> int:
+    """The pid of the server that a region is named after; -1, which nobody has, for another name."""
+    pid = region.removeprefix(SHM_PREFIX).split("_")[0]
+    return int(pid) if pid.isdigit() else -1

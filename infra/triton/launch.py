@@ -10,8 +10,10 @@ repositories). That path is not exercised by this project's tests, which have no
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -36,10 +38,10 @@ def main(words: list[str] | None = None) -> NoReturn:
 
 
 def prepare(options: argparse.Namespace) -> tuple[Path, list[str], dict[str, str]]:
-    """Program, arguments and environment; makes the repository folder, links backends, clears shared memory."""
+    """Program, arguments and environment; makes the repository folder, links backends, clears what the dead left."""
     repository: Path = options.repository.absolute()
     repository.mkdir(parents=True, exist_ok=True)
-    _clear_stale_regions()
+    _clear_leftovers()
     settings = command.Settings(
         repository=repository,
         grpc_port=options.grpc_port,
@@ -77,10 +79,21 @@ def _models(file: Path | None, repository: Path) -> list[str]:
     return names
 
 
-def _clear_stale_regions() -> None:
-    alive = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    for name in command.stale_regions([p.name for p in SHM.iterdir()], alive):
-        (SHM / name).unlink(missing_ok=True)
+def _clear_leftovers() -> None:
+    commands = {int(entry.name): _words(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+    for pid in command.orphans(commands):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended by itself, or another user's
+            os.kill(pid, signal.SIGKILL)
+    for name in command.stale_regions([p.name for p in SHM.iterdir()], list(commands)):
+        with contextlib.suppress(PermissionError):
+            (SHM / name).unlink(missing_ok=True)
+
+
+def _words(process: Path) -> list[str]:
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _parser() -> argparse.ArgumentParser:

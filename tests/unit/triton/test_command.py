@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.triton.command import Settings, arguments, environment, stale_regions, startup_models
+from infra.triton.command import Settings, arguments, environment, orphans, stale_regions, startup_models
 
 SETTINGS = Settings(Path("/repo"), grpc_port=1, http_port=2, metrics_port=3)
 
@@ -71,3 +71,14 @@ def test_which_models_are_there_from_the_start(text: str | None, names: list[str
 def test_only_regions_of_dead_servers_of_ours_are_stale() -> None:
     regions = ["bmase_triton_10_x", "bmase_triton_11_y", "triton_python_backend_shm_region_z", "bmase_triton_1_w"]
     assert stale_regions(regions, [10, 99]) == ["bmase_triton_11_y", "bmase_triton_1_w"]
+
+
+def test_backend_processes_of_dead_servers_are_orphans_and_nobody_else() -> None:
+    commands = {
+        10: ["tritonserver", "--model-repository=/r"],
+        20: ["stub", "/r/m/1/model.py", "bmase_triton_10_x", "1048576"],
+        21: ["stub", "/r/m/1/model.py", "bmase_triton_11_y", "1048576"],
+        22: ["stub", "/r/m/1/model.py", "triton_python_backend_shm_region_z"],
+        23: [],
+    }
+    assert orphans(commands) == [21]
