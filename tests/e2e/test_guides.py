@@ -64,9 +64,9 @@ def place(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     version = suite.client.push("digits", model, alias="stable").number
     suite.client.deploy("digits", version, timeout=60)
     yield folder
-    for model in ("digits", "iris"):
-        for deployment in list(suite.client.deployments.list(model)):
-            suite.client.undeploy(model, deployment.version, force=True, timeout=60)
+    for name in ("digits", "iris"):
+        for deployment in list(suite.client.deployments.list(name)):
+            suite.client.undeploy(name, deployment.version, force=True, timeout=60)
 
 
 def _run(suite: Suite, place: Path, language: str, code: str) -> str:

@@ -102,7 +102,7 @@ def _read(file: Path) -> Any:
 
 def _show(cli: Cli, answer: Outputs) -> None:
     if cli.out.as_json:
-        cli.out.document(_document(answer))
+        cli.out.document(_document(answer), indent=None)
         return
     cli.out.note(f"{answer.model_name} version {answer.model_version}")
     columns: list[Column] = [

@@ -53,9 +53,9 @@ class Output:
         """One event of a stream: a line of JSON, or a line of text."""
         print(json.dumps(jsonform.of(message)) if self.as_json else line, flush=True)
 
-    def document(self, value: Any) -> None:
-        """A JSON document."""
-        print(json.dumps(jsonform.of(value), indent=2, ensure_ascii=False))
+    def document(self, value: Any, indent: int | None = 2) -> None:
+        """A JSON document; without an indent on one line, for long arrays."""
+        print(json.dumps(jsonform.of(value), indent=indent, ensure_ascii=False))
 
     def done(self, value: Any, say: str) -> None:
         """The result of a change: JSON, or one sentence."""
