@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import sys
 import time
 import urllib.error
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import numpy as np
@@ -121,7 +123,7 @@ class Gateway:
 
     def stat(self, name: str) -> int:
         """One counter or gauge of Envoy."""
-        for line in self.admin(f"/stats?filter=^{name}$").splitlines():
+        for line in self.admin(f"/stats?filter={quote(f'^{re.escape(name)}$')}").splitlines():
             return int(line.rsplit(":", 1)[1])
         return 0
 
@@ -140,9 +142,7 @@ class Gateway:
     def set_weights(self, model: str, weights: Mapping[int, int]) -> pb.Route:
         """SetWeights."""
         with self.routes() as stub:
-            return stub.SetWeights(
-                pb.SetWeightsRequest(name=f"routes/{model}", versions=weighted(weights)), timeout=20
-            )
+            return stub.SetWeights(pb.SetWeightsRequest(name=f"routes/{model}", versions=weighted(weights)), timeout=20)
 
 
 def weighted(weights: Mapping[int, int]) -> list[pb.WeightedVersion]:

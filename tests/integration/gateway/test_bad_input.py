@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
-from tests.support.gateway import Platform, ask
+from tests.support.gateway import Platform, ask, eventually
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -88,8 +89,6 @@ def test_versions_that_are_not_deployed(client: triton_grpc.InferenceServerClien
 
 def test_a_model_without_a_route(platform: Platform, client: triton_grpc.InferenceServerClient) -> None:
     platform.place("unrouted", {5: ["blue"]})
-    from tests.support.gateway import eventually  # noqa: PLC0415
-
     eventually(lambda: ask(client, "unrouted", model_version="5") == 5, "its version is served by name")
     with pytest.raises(InferenceServerException, match="has no route") as refused:
         ask(client, "unrouted")
@@ -172,8 +171,8 @@ def test_too_large_is_said_to_be_too_large(platform: Platform, client: triton_gr
 
 def test_memory_stays_bounded_under_oversized_requests(platform: Platform) -> None:
     def resident() -> float:
-        with open(f"/proc/{platform.gateway.envoy.pid}/status") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+        status = Path(f"/proc/{platform.gateway.envoy.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
     x = np.zeros((1, 7_000_000), np.float32)
     given_tensor = triton_grpc.InferInput("x", list(x.shape), "FP32")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import queue
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_aio
 import tritonclient.http as triton_http
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from tests.support.gateway import Platform, ask
+from tests.support.gateway import Platform, ask, eventually
 
 X = np.array([[1.0]], np.float32)
 
@@ -122,8 +124,6 @@ def test_the_index_of_what_is_ready_only(platform: Platform) -> None:
         url = f"http://{platform.gateway.address}/v2/repository/index"
         return {row["name"]: row["state"] for row in requests.post(url, data=body, timeout=10).json()}
 
-    from tests.support.gateway import eventually  # noqa: PLC0415
-
     eventually(lambda: index("{}").get("ghost") == "UNAVAILABLE", "the index knows the model")
     assert index('{"ready": true}') == {name: state for name, state in index("").items() if state == "READY"}
     with (
@@ -141,9 +141,6 @@ def test_large_tensors_pass(client: triton_grpc.InferenceServerClient) -> None:
 
 
 def test_the_answer_says_which_version_it_is_of(platform: Platform) -> None:
-    import grpc  # noqa: PLC0415
-    from tritonclient.grpc import service_pb2, service_pb2_grpc  # noqa: PLC0415
-
     with grpc.insecure_channel(platform.gateway.address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         _, call = stub.ModelReady.with_call(service_pb2.ModelReadyRequest(name="lin", version="2"), timeout=10)
@@ -152,7 +149,6 @@ def test_the_answer_says_which_version_it_is_of(platform: Platform) -> None:
 
 def test_requests_are_counted_by_model_version_and_status(platform: Platform) -> None:
     with triton_grpc.InferenceServerClient(platform.gateway.address) as client:
-        platform.gateway.set_route("counted", {1: 1}) if platform.placements.get("counted") else None
         ask(client, "lin", model_version="2")
         with pytest.raises(InferenceServerException):
             client.infer("lin", tensor(x=np.zeros((1, 1, 1), np.float32)), model_version="2")
