@@ -157,7 +157,7 @@ def test_pages_stay_right_while_rows_come_and_go(stub: Any, family: str) -> None
 
 
 def test_a_token_belongs_to_its_list(stub: Any, shared_family: str) -> None:
-    asked = {"filter": f'name:"{shared_family}.*"', "page_size": 2}
+    asked: dict[str, Any] = {"filter": f'name:"{shared_family}.*"', "page_size": 2}
     token = stub.ListModels(pb.ListModelsRequest(**asked)).next_page_token
     others = [
         pb.ListModelsRequest(page_token=token, filter="alias:stable"),

@@ -1,0 +1,80 @@
+"""Orders and page tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from bmase.reasons import Reason
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kit.errors import DomainError, InvalidArgument
+from services.registry import pages
+from services.registry.pages import Order
+
+ASKED = pages.identity("models", "filter", "", False)
+
+
+def refused(token: str, asked: str = ASKED, types: tuple[type, ...] = (str, int)) -> str:
+    with pytest.raises(DomainError) as caught:
+        pages.after(token, asked, types)
+    assert caught.value.reason is Reason.PAGE_TOKEN_INVALID
+    return caught.value.message
+
+
+@given(st.tuples(st.text(max_size=63), st.integers(-(2**63) + 1, 2**63 - 1), st.floats(allow_nan=False)))
+def test_a_token_carries_its_place_exactly(place: tuple[str, int, float]) -> None:
+    assert pages.after(pages.token(ASKED, place), ASKED, (str, int, float)) == place
+
+
+def test_the_first_page_has_no_place() -> None:
+    assert pages.after("", ASKED, (str,)) is None
+
+
+def test_a_token_of_another_list_is_refused() -> None:
+    token = pages.token(ASKED, ("digits", 3))
+    for other in (("versions", "filter", "", False), ("models", "", "", False), ("models", "filter", "", True)):
+        assert "another parent" in refused(token, pages.identity(*other))
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "%",
+        "AA",
+        pages.token(ASKED, ("digits", 3))[:-4],
+        encoded([]),
+        encoded({}),
+        encoded(7),
+        encoded([ASKED]),
+        encoded([ASKED, "digits"]),
+        encoded([ASKED, "digits", "3"]),
+        encoded([ASKED, "digits", True]),
+        encoded([ASKED, "digits", 2**70]),
+        encoded([ASKED, ["digits"], 3]),
+        "W" * 2000,
+    ],
+)
+def test_a_damaged_token_is_refused(token: str) -> None:
+    assert "damaged" in refused(token) or "another" in refused(token)
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_no_token(text: str) -> None:
+    if text:
+        refused(text)
+
+
+def test_orders() -> None:
+    assert pages.model_order("  create_time   desc ") == Order("create_time", descending=True)
+    assert pages.version_order("") == Order("number", descending=True)
+    assert pages.version_order("metrics.top-1 desc") == Order("metrics", "top-1", descending=True)
+    for text in ("size", "name; DROP TABLE models", "create_time asc", "metrics."):
+        with pytest.raises(InvalidArgument):
+            pages.version_order(text)
