@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -58,17 +59,22 @@ class Errands:
             self._failures.pop(key, None)
         except (DomainError, grpc.aio.AioRpcError) as error:
             refusal = error if isinstance(error, DomainError) else translated(error, _peer(effect))
-            self._later(key, effect, refusal.message)
+            await self._later(key, effect, refusal.message)
         except Exception as error:
             log.error("errand_defect", errand=str(effect), exc_info=error)
-            self._later(key, effect, type(error).__name__)
+            await self._later(key, effect, "an internal error; the patcher's log says more")
 
-    def _later(self, key: str, effect: Errand, cause: str) -> None:
+    async def _later(self, key: str, effect: Errand, cause: str) -> None:
+        """Tries again later, and tells whoever looks at the deployment what it waits for."""
         count = self._failures.get(key, (0, 0.0))[0] + 1
         wait = min(FIRST_RETRY * 2 ** min(count - 1, 10), LONGEST_RETRY)
         self._failures[key] = (count, time.monotonic() + wait)
         if count == 1:
             log.warning("errand_waits", errand=str(effect), cause=cause)
+        message = f"{_ASKS[type(effect)]}: {cause}"
+        if effect.deployment.message != message:
+            with contextlib.suppress(DomainError):
+                await self._keep(effect.deployment, lambda d: Mark(replace(d, message=message), "waits:"))
 
     async def _carry_out(self, effect: Errand) -> None:
         deployment = effect.deployment
@@ -82,15 +88,25 @@ class Errands:
             case fx.GiveRoute():
                 if not await self._routes.exists(deployment.model):
                     await self._routes.give(deployment)
-                await self._keep(deployment, lambda d: Mark(replace(d, route=RouteWish.SETTLED), "route settled for"))
+                await self._keep(
+                    deployment, lambda d: Mark(replace(d, route=RouteWish.SETTLED, message=""), "route settled for")
+                )
             case fx.TakeFromRoute():
                 await self._routes.let_go(deployment)
-                await self._keep(deployment, lambda d: Mark(replace(d, force=False), "out of the route"))
+                await self._keep(deployment, lambda d: Mark(replace(d, force=False, message=""), "out of the route"))
+
+
+_ASKS = {
+    fx.Hold: "waits for the registry to keep the version",
+    fx.ReleaseHold: "waits for the registry to take back its hold",
+    fx.GiveRoute: "ready, but its route waits for the gateway",
+    fx.TakeFromRoute: "waits for the gateway to take it from the route",
+}
 
 
 def _held(deployment: Deployment, refusal: DomainError | None) -> Transition:
     if refusal is None:
-        return Mark(replace(deployment, held=True), "held")
+        return Mark(replace(deployment, held=True, message=""), "held")
     message = f"{refusal.message}; delete this deployment"
     return Mark(replace(deployment, reason=refusal.reason.value, message=message), "refused")
 

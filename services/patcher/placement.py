@@ -152,7 +152,7 @@ def _why(demand: Demand, desk: _Desk) -> str:
 _NEXT = {
     "running another version of the model": "undeploy another version of the model",
     "without enough free memory": "lower memory_bytes",
-    "cordoned or not usable": "uncordon a node",
+    "cordoned or not usable": "uncordon or repair a node (`bmase nodes` says what stands in its way)",
     "in another pool": "choose another pool",
     "running it already": "add a node",
 }

@@ -70,11 +70,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class TritonView:
-    """What the agent sees of its Triton. `life` counts its starts, as far as the agent noticed them."""
+    """What the agent sees of its Triton. `life` counts its starts, as far as the agent noticed them.
+
+    `gone`: nobody listens there, so nothing is loaded. A server that hangs is neither up nor gone: it may hold models.
+    """
 
     life: int = 0
     up: bool = False
     usable: bool = False
+    gone: bool = False
     loaded: Mapping[str, frozenset[int]] = field(default_factory=dict)  # model -> versions that are ready
 
 
@@ -98,8 +102,8 @@ def next_act(model: str, slot: Slot, triton: TritonView, now: float) -> Act | No
     if slot.wanted is None and slot.occupant is None and not loaded:
         return Act.FORGET
     if slot.wanted is None or slot.occupant not in (None, identity(slot.wanted)):
-        # A Triton that does not answer cannot say that the model is out.
-        return Act.UNLOAD if triton.up and not _waits(slot, now) else None
+        # A Triton that hangs cannot say that the model is out.
+        return Act.UNLOAD if (triton.up or triton.gone) and not _waits(slot, now) else None
     if slot.failure is not None and slot.failure.lasting:
         return Act.UNLOAD if loaded and triton.up and now >= slot.failure.retry_at else None
     return None if _waits(slot, now) else _next_towards_ready(slot, slot.wanted, loaded, triton)

@@ -74,7 +74,9 @@ class Monitor:
             log.warning("triton_down", hangs=error.hangs)
             self.message = str(error)
             self._triton.give_up()
-            self._see(TritonView(life=self.view.life))
+            self._see(TritonView(life=self.view.life, gone=not error.hangs))
+        elif not self.view.up:
+            self._see(replace(self.view, gone=not error.hangs))
 
     async def _judge(self) -> None:
         wrong = await self._check() if self._check else ""

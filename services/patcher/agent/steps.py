@@ -115,6 +115,13 @@ class Steps:
         return replace(slot, warmed_in=life, proven=True, crashes=0)
 
     async def _unload(self, model: str, slot: Slot) -> Slot:
+        if not self._tools.monitor.view.gone:
+            await self._unload_from_triton(model)
+        await asyncio.to_thread(self._tools.repository.remove, model)
+        await self._tools.monitor.look()
+        return replace(slot, occupant=None, loaded_in=-1, warmed_in=-1, proven=False)
+
+    async def _unload_from_triton(self, model: str) -> None:
         triton = self._tools.triton
         if model in self._tools.monitor.view.loaded:
             await self._wait_until_quiet(model)
@@ -125,9 +132,6 @@ class Steps:
             if time.monotonic() > deadline:
                 raise TimeoutError
             await asyncio.sleep(QUIET_PERIOD)
-        await asyncio.to_thread(self._tools.repository.remove, model)
-        await self._tools.monitor.look()
-        return replace(slot, occupant=None, loaded_in=-1, warmed_in=-1, proven=False)
 
     async def _wait_until_quiet(self, model: str) -> None:
         """Until no request waits and none has been answered for a moment; bounded, as stragglers may always come."""

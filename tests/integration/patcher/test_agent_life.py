@@ -74,3 +74,14 @@ async def test_a_second_agent_on_the_same_folder_does_not_start(node: NodeBench)
         await asyncio.sleep(0.05)
     assert second.returncode == 1
     assert "another agent works in" in second.tail()
+
+
+async def test_a_model_leaves_a_node_whose_triton_is_gone(node: NodeBench, registry: BytesRegistry) -> None:
+    await node.desire(registry.version("digits", 1, affine_files(1, 0)))
+    await node.reaches("digits", Step.READY)
+    node.triton.process.kill()
+    await node.reaches("digits", Step.LOST, timeout=10)
+    await node.desire()
+    await node.leaves("digits")
+    assert node.preloaded() == []
+    assert not (node.triton.repository / "digits").exists()

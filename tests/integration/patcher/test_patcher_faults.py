@@ -190,6 +190,12 @@ async def test_without_the_registry_deployments_wait(platform: Platform) -> None
             return not await platform.placed("patient")
 
         await eventually(out, "out of the placements")
+
+        async def explained() -> bool:
+            told = await platform.get("patient", number)
+            return told.message.startswith("waits for the registry to take back its hold: the registry does not answer")
+
+        await eventually(explained, "words about what it waits for")
     finally:
         platform.registry.start()
     await platform.reaches("patient", number, D.STATE_GONE)

@@ -52,6 +52,7 @@ READY = Slot(wanted=ONE, occupant=identity(ONE), fetched=True, loaded_in=1, warm
         (replace(READY, wanted=TWO, fetched=True), has(1), Act.UNLOAD),
         (replace(READY, wanted=None), has(1), Act.UNLOAD),
         (replace(READY, wanted=None), TritonView(life=1), None),  # it cannot say that the model is out
+        (replace(READY, wanted=None), TritonView(life=1, gone=True), Act.UNLOAD),  # nothing is loaded where nobody is
         (Slot(), has(7), Act.UNLOAD),  # a stranger
     ],
 )
@@ -72,6 +73,7 @@ views = st.builds(
     TritonView,
     life=st.integers(0, 2),
     up=st.booleans(),
+    gone=st.booleans(),
     usable=st.booleans(),
     loaded=st.sampled_from([{}, {"m": frozenset({1})}, {"m": frozenset({2})}]),
 )
@@ -84,7 +86,7 @@ def test_never_loads_over_another_version(slot: Slot, triton: TritonView) -> Non
         assert slot.wanted is not None
         assert slot.occupant in (None, identity(slot.wanted))
     if act is Act.UNLOAD:
-        assert triton.up
+        assert triton.up or triton.gone
 
 
 @given(slots, views)
