@@ -29,7 +29,7 @@ GATHER_SECONDS = 0.01
 RETRY_SECONDS = 1.0
 # How long a new process waits for Consul's word before it publishes its own copy.
 CONSUL_SECONDS = 5.0
-TIDY_SECONDS = 1.0
+TIDY_SECONDS = 0.3
 SAVE_SECONDS = 2.0
 APPLY_SECONDS = 15.0
 BUNCH_SECONDS = 0.2

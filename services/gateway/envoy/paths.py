@@ -92,6 +92,7 @@ def _reading(limits: Limits) -> list[Json]:
         reading({"path": f"{calls}Infer"}, _through(script="unary"), **in_time),
         reading({"path": f"{calls}StreamInfer"}, _through(EXTRACTION, script="stream")),
         reading({"prefix": calls}, _through(script="unary"), **in_time),
+        not_ready("(not found)"),
         {"name": "(not found)", "match": {"prefix": calls}, **refusal(404, NOT_FOUND, NOT_SERVED)},
         reading({"prefix": "/v2/models/"}, _through(script="http")),
         {"name": "(not found)", "match": {"prefix": "/v2/models"}, **refusal(404, "", HTTP_NOT_SERVED)},

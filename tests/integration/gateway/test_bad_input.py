@@ -126,10 +126,10 @@ def test_no_bytes_are_taken_for_a_model(channel: grpc.Channel, data: bytes) -> N
 
 
 def test_fields_may_come_in_any_order_and_the_last_name_counts(channel: grpc.Channel) -> None:
-    ready = "/inference.GRPCInferenceService/ModelReady"
-    assert raw(channel, b"\x12\x012\x0a\x03lin", ready)[0] == "OK"
-    assert raw(channel, b"\x0a\x06nobody" + b"\x1a\x01z" * 300 + b"\x0a\x03lin", ready)[0] == "OK"
-    assert raw(channel, b"\x0a\x03lin" + b"\x1a\x01z" * 300 + b"\x0a\x06nobody", ready)[0] == "NOT_FOUND"
+    asked = "/inference.GRPCInferenceService/ModelMetadata"
+    assert raw(channel, b"\x12\x012\x0a\x03lin", asked)[0] == "OK"
+    assert raw(channel, b"\x0a\x06nobody" + b"\x1a\x01z" * 300 + b"\x0a\x03lin", asked)[0] == "OK"
+    assert raw(channel, b"\x0a\x03lin" + b"\x1a\x01z" * 300 + b"\x0a\x06nobody", asked)[0] == "NOT_FOUND"
 
 
 def test_a_compressed_message_is_refused_as_the_protocol_says(channel: grpc.Channel) -> None:

@@ -32,9 +32,10 @@ def test_the_platform_answers_for_itself(client: triton_grpc.InferenceServerClie
     metadata = client.get_server_metadata()
     assert metadata.name == "bmase"
     assert metadata.version
-    index = client.get_model_repository_index(as_json=True)["models"]
-    assert {"name": "lin", "version": "1", "state": "READY"} in index
-    assert {"name": "lin", "version": "2", "state": "READY"} in index
+    rows = [{"name": "lin", "version": version, "state": "READY"} for version in ("1", "2")]
+    eventually(
+        lambda: all(row in client.get_model_repository_index(as_json=True)["models"] for row in rows), "the index"
+    )
 
 
 def test_calls_about_a_model_reach_its_node(client: triton_grpc.InferenceServerClient) -> None:
@@ -43,6 +44,12 @@ def test_calls_about_a_model_reach_its_node(client: triton_grpc.InferenceServerC
     assert client.get_model_metadata("lin", "2").versions == ["2"]
     assert client.get_model_config("lin", "1").config.name == "lin"
     assert client.get_inference_statistics("lin", "1").model_stats[0].name == "lin"
+
+
+def test_a_model_that_is_not_served_is_not_ready(client: triton_grpc.InferenceServerClient) -> None:
+    """False and no error, as from Triton: clients that wait for a model ask just this."""
+    assert client.is_model_ready("nobody") is False
+    assert client.is_model_ready("lin", "9") is False
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -82,7 +89,8 @@ def test_http_clients(platform: Platform) -> None:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.get_server_metadata()["name"] == "bmase"
-        assert {"name": "lin", "version": "1", "state": "READY", "reason": ""} in client.get_model_repository_index()
+        row = {"name": "lin", "version": "1", "state": "READY", "reason": ""}
+        eventually(lambda: row in client.get_model_repository_index(), "the index")
         assert client.is_model_ready("lin")
         assert client.get_model_metadata("lin", "2")["versions"] == ["2"]
         assert client.get_model_config("lin")["name"] == "lin"
