@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -80,27 +79,38 @@ class Downloader:
         )
 
     def _complete(self, file: FileIO, fetch: Fetch, meter: Meter) -> bool:
+        """Appends what the part lacks; whether it is right now."""
+        with digests.Running() as running:
+            have = self._what_is_there(file, running, meter)
+            backoff = Backoff()
+            while have < fetch.size:
+                before = have
+                try:
+                    meter.begin(Phase.DOWNLOAD, have)
+                    for data in self._read(fetch.digest, have):
+                        running.update(data)
+                        _write(file, data)
+                        have += len(data)
+                        meter.add(len(data))
+                except Unavailable as error:
+                    if have > before:
+                        backoff.succeeded()
+                    self._session.pause(error, backoff)
+                else:
+                    break
+            return have == fetch.size and running.text() == fetch.digest
+
+    def _what_is_there(self, file: FileIO, running: digests.Running, meter: Meter) -> int:
+        """Takes a part that was begun into the digest; its length."""
         file.seek(0)
         meter.begin(Phase.HASH)
-        running = hashlib.sha256()
-        have = digests.feed(running, file, self._counter(meter))
-        backoff = Backoff()
-        while have < fetch.size:
-            before = have
-            try:
-                meter.begin(Phase.DOWNLOAD, have)
-                for data in self._read(fetch.digest, have):
-                    running.update(data)
-                    _write(file, data)
-                    have += len(data)
-                    meter.add(len(data))
-            except Unavailable as error:
-                if have > before:
-                    backoff.succeeded()
-                self._session.pause(error, backoff)
-            else:
-                break
-        return have == fetch.size and digests.text(running) == fetch.digest
+        have = 0
+        while block := file.read(digests.BLOCK):
+            self._session.check()
+            running.update(block)
+            have += len(block)
+            meter.add(len(block))
+        return have
 
     def _read(self, digest: str, offset: int) -> Iterator[memoryview]:
         call = registry.read_artefact(digest, offset)
