@@ -52,6 +52,10 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        # A peer that vanished without a word ends a watch after 50 s instead of never.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.max_pings_without_data", 0),
         # Otherwise clients of one process would share one connection, and its waiting time after a failure.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", "bmase-python"),
