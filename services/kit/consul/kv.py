@@ -32,6 +32,10 @@ EPOCH_KEY = "bmase/epoch"
 WAIT_SECONDS = 10.0
 WAIT_LIMIT = WAIT_SECONDS * 17 / 16 + 3.0
 
+# A server that starts again elects itself first and reads its log back then. Default reads see the store in between as
+# it was long ago, key by key: what is missing there would be taken for deleted. Consistent ones wait until it is current.
+CONSISTENT = ("consistent", "1")
+
 Decoded = TypeVar("Decoded")
 Payload = list[dict[str, Any]]
 
@@ -128,7 +132,7 @@ class Kv:
         self, prefix: str, *, recurse: bool = True, index: int = 0, known: Mapping[str, Entry] | None = None
     ) -> tuple[int, dict[str, Entry]]:
         """One query; with `index` it blocks until something changed or `WAIT_SECONDS` are over."""
-        params: list[tuple[str, Any]] = [("recurse", "1")] if recurse else []
+        params: list[tuple[str, Any]] = [CONSISTENT, ("recurse", "1")] if recurse else [CONSISTENT]
         if index:
             params += [("index", index), ("wait", f"{WAIT_SECONDS:g}s")]
 

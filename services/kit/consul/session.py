@@ -157,5 +157,5 @@ class Session:
 
     async def _name_of(self, session: str) -> str:
         transport = self._consul.transport
-        _, info = await transport.call(transport.api.session.info(session))
+        _, info = await transport.call(transport.api.session.info(session, consistency="consistent"))
         return info["Name"] if info else ""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from services.kit.consul.kv import WAIT_LIMIT, WAIT_SECONDS, Kv, answered
+from services.kit.consul.kv import CONSISTENT, WAIT_LIMIT, WAIT_SECONDS, Kv, answered
 from services.kit.consul.model import Entry, Instance, Listing, checked_key, checked_name, decode_instance, next_index
 from services.kit.consul.pace import Backoff, Pace
 from services.kit.consul.transport import CALL_SECONDS, Transport
@@ -183,7 +183,7 @@ def _merged(last: list[Instance], found: list[Instance]) -> list[Instance]:
 
 
 async def _instances(transport: Transport, service: str, index: int) -> tuple[int, list[Instance]]:
-    params: list[tuple[str, object]] = [("passing", "1")]
+    params: list[tuple[str, object]] = [CONSISTENT, ("passing", "1")]
     if index:
         params += [("index", index), ("wait", f"{WAIT_SECONDS:g}s")]
     api = transport.api
