@@ -117,33 +117,38 @@ def resumed(registry: Registry, folder: Path, size: int) -> bool:
     origin = folder / "source"
     renew(origin)
     starts: list[int] = []
+    before = 0
 
     def listen(progress: Progress) -> None:
-        if progress.phase == "upload" and (not starts or progress.done < starts[-1]):
-            starts.append(progress.done)
+        nonlocal before
+        if progress.phase == "upload":
+            if not starts or not 0 <= progress.done - before <= 2 * BLOCK:
+                starts.append(progress.done)
+            before = progress.done
 
     stored: list[str] = []
     with registry.client() as client:
         transfer = Transfer(client.wire, listen)
         upload = threading.Thread(target=lambda: stored.append(transfer.upload([origin])[0].digest))
         upload.start()
-        kept = registry.wait_staged(size * 2 // 5)
+        registry.wait_staged(size * 2 // 5)
         registry.kill()
-        kept = max(kept, registry.staged())
+        kept = registry.staged()
         print(f"killed the registry at {kept / size:.0%}", flush=True)
         registry.start()
-        offset = registry.stub.StartUpload(
-            pb.StartUploadRequest(digest=copy(origin, Path(os.devnull), durable=False), size_bytes=size)
-        ).offset
-        upload.join(120)
+        upload.join(300)
     if not stored:
         return False
     artefact = registry.stub.GetArtefact(pb.GetArtefactRequest(digest=stored[0]))
     running = hashlib.sha256()
     for message in registry.stub.ReadArtefact(pb.ReadArtefactRequest(digest=stored[0])):
         running.update(message.data)
-    print(f"went on at {offset / size:.0%} or later", flush=True)
-    return offset >= kept and artefact.size_bytes == size and f"sha256:{running.hexdigest()}" == stored[0]
+    print(f"went on at {', '.join(f'{start / size:.0%}' for start in starts[1:])}", flush=True)
+    return (
+        min(starts[1:], default=0) == kept
+        and artefact.size_bytes == size
+        and f"sha256:{running.hexdigest()}" == stored[0]
+    )
 
 
 def listed(registry: Registry) -> dict[str, float]:

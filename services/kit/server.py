@@ -49,7 +49,7 @@ class Registration:
 class GrpcServer:
     """One listening server; an async context manager that starts it and stops it gracefully.
 
-    With a `consul` it registers there under `name` for as long as it serves.
+    With a `consul` it registers there under `name` for as long as it serves. `options` are gRPC's own, beside ours.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class GrpcServer:
         authenticator: Authenticator | None = None,
         meta: Mapping[str, str] | None = None,
         tags: Sequence[str] = (),
+        options: Sequence[tuple[str, int]] = (),
     ) -> None:
         self._settings = settings
         self._name = name
@@ -71,6 +72,7 @@ class GrpcServer:
         self._consul = consul
         self._authenticator = authenticator or _authenticator(settings)
         self._meta, self._tags = dict(meta or {}), tuple(tags)
+        self._own_options = tuple(options)
         self._in_flight = InFlight(settings.call_seconds, settings.max_calls)
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
@@ -97,7 +99,9 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listens and registers; raises OSError when the address cannot be listened on."""
-        self._server = grpc.aio.server(interceptors=[Layers(self._layers())], options=_options(self._settings))
+        self._server = grpc.aio.server(
+            interceptors=[Layers(self._layers())], options=[*_options(self._settings), *self._own_options]
+        )
         names = [HEALTH, *(registration.full_name for registration in self._registrations)]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)

@@ -31,6 +31,11 @@ from services.registry.uploads import Uploads
 from services.registry.versions import Versions
 from services.registry.watch import Watch
 
+# An upload is received ahead of the disk by so much and not more: left alone, gRPC measures the link and holds tens of
+# megabytes for each of them.
+AHEAD_BYTES = 2 * 1024 * 1024
+CHANNEL = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", AHEAD_BYTES)]
+
 
 async def build(stack: AsyncExitStack) -> None:
     """Everything of one registry. It needs its database and its blob store to start, and Consul only to be found."""
@@ -65,7 +70,9 @@ async def build(stack: AsyncExitStack) -> None:
         app.supervise(stack, garbage.run(settings.ages(), settings.gc_interval_seconds), "garbage")
     consul = await stack.enter_async_context(Consul.of(settings))
     registration = Registration(add_to_server, RegistryServicer(parts), FULL_NAME)
-    await stack.enter_async_context(GrpcServer(settings, "registry", [registration], telemetry=told, consul=consul))
+    await stack.enter_async_context(
+        GrpcServer(settings, "registry", [registration], telemetry=told, consul=consul, options=CHANNEL)
+    )
 
 
 @contextmanager

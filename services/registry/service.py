@@ -18,11 +18,12 @@ from services.registry.answers import fingerprint
 from services.registry.artefacts import Artefacts
 from services.registry.creation import Creation
 from services.registry.garbage import Ages, Garbage
+from services.registry.inflow import Piece
 from services.registry.listing import Lists
 from services.registry.models import Models
 from services.registry.staging import UploadId, parse_id
 from services.registry.transfer import encode_piece
-from services.registry.uploads import Piece, Uploads
+from services.registry.uploads import Uploads
 from services.registry.versions import Versions
 from services.registry.watch import Watch
 

@@ -15,7 +15,7 @@ from bmase.registry.v1 import registry_pb2 as pb
 from bmase.registry.v1 import registry_pb2_grpc
 from google.protobuf.message import DecodeError
 
-from services.registry.uploads import Piece
+from services.registry.inflow import Piece
 
 _WRITE = "/bmase.registry.v1.RegistryService/WriteArtefact"
 _READ = "/bmase.registry.v1.RegistryService/ReadArtefact"

@@ -13,7 +13,8 @@ import grpc
 import pytest
 from bmase.registry.v1 import registry_pb2 as pb
 
-from services.registry import uploads
+from services.registry.inflow import IDLE_SECONDS_WITH_OTHERS
+from services.registry.uploads import MAX_RECEIVING
 from tests.support.registry import Registry, digest_of, get, pieces, put, refusal
 
 MIB = 1 << 20
@@ -174,7 +175,7 @@ def test_a_writer_that_waits_gets_the_turn_of_a_silent_one(stub: Any) -> None:
     assert eventually(lambda: start(stub, raw).offset == MIB)
     began = time.monotonic()
     assert stub.WriteArtefact(pieces(upload, raw, MIB)).complete
-    assert time.monotonic() - began < 2 * uploads.IDLE_SECONDS_WITH_OTHERS
+    assert time.monotonic() - began < 2 * IDLE_SECONDS_WITH_OTHERS
     silent.set()
     assert first.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -196,6 +197,33 @@ def test_whoever_waited_is_told_when_the_first_one_finishes(stub: Any) -> None:
     go.set()
     assert first.result(20).complete
     assert second.result(20).complete
+
+
+def test_silent_writers_do_not_keep_others_out_for_long(stub: Any) -> None:
+    stop = threading.Event()
+
+    def silent(raw: bytes) -> Iterator[pb.WriteArtefactRequest]:
+        yield pb.WriteArtefactRequest(upload_id=start(stub, raw).id)
+        yield pb.WriteArtefactRequest(data=raw[:10])
+        stop.wait(60)
+
+    contents = [os.urandom(100) for _ in range(MAX_RECEIVING)]
+    calls = [stub.WriteArtefact.future(silent(raw)) for raw in contents]
+    assert eventually(lambda: all(start(stub, raw).offset == 10 for raw in contents))
+    began = time.monotonic()
+    put(stub, os.urandom(MIB))
+    assert time.monotonic() - began < 2 * IDLE_SECONDS_WITH_OTHERS
+    stop.set()
+    assert all(call.code() is grpc.StatusCode.DEADLINE_EXCEEDED for call in calls)
+
+
+def test_many_uploads_at_once_take_little_memory(own: Registry) -> None:
+    contents = [os.urandom(24 * MIB) for _ in range(16)]
+    before = own.rss_mb()
+    with ThreadPoolExecutor(16) as pool:
+        digests = list(pool.map(lambda raw: put(own.stub, raw), contents))
+    assert digests == [digest_of(raw) for raw in contents]
+    assert own.rss_mb(peak=True) < before + 150
 
 
 @pytest.mark.parametrize("bad", ["", "x", "../../etc/passwd", "0" * 64, f"{'0' * 64}-", f"{'0' * 64}-5/..", "é" * 10])
