@@ -10,6 +10,8 @@ PY := $(VENV)/bin/python
 BMASE := $(VENV)/bin/bmase
 PYTEST := $(PY) -m pytest
 ARGS ?=
+# Integration tests mostly wait for servers of their own; a file stays on one worker, with its servers.
+JOBS ?= 4
 
 # What an installation depends on; when one of these changes, the next make installs again (seconds).
 INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh
@@ -59,7 +61,7 @@ test-unit: $(DEV) ## Tests without sockets
 	@$(PYTEST) tests/unit --timeout=60 $(ARGS)
 
 test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
-	@$(PYTEST) tests/integration $(ARGS)
+	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
 	@$(PYTEST) tests/e2e $(ARGS)
