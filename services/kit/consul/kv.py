@@ -33,7 +33,7 @@ WAIT_SECONDS = 10.0
 WAIT_LIMIT = WAIT_SECONDS * 17 / 16 + 3.0
 
 # A server that starts again elects itself first and reads its log back then. Default reads see the store in between as
-# it was long ago, key by key: what is missing there would be taken for deleted. Consistent ones wait until it is current.
+# it was long ago, key by key: what is missing would be taken for deleted. Consistent ones wait until it is current.
 CONSISTENT = ("consistent", "1")
 
 Decoded = TypeVar("Decoded")
