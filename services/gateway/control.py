@@ -7,6 +7,8 @@ effect waits for the route it asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -26,11 +28,13 @@ log = structlog.get_logger(__name__)
 
 # Changes that arrive together are published together.
 GATHER_SECONDS = 0.01
+AWAIT_ROUTE_SECONDS = 0.25  # with 10,000 models; less with fewer
 RETRY_SECONDS = 1.0
 # How long a new process waits for Consul's word before it publishes its own copy.
 CONSUL_SECONDS = 5.0
 TIDY_SECONDS = 0.3
 SAVE_SECONDS = 2.0
+SAVE_SHARE = 20  # of the time is not for saving
 APPLY_SECONDS = 15.0
 BUNCH_SECONDS = 0.2
 MOST_EXPLAINED = 32
@@ -64,13 +68,26 @@ class Control:
         """Publishes for ever. Envoy runs with what the last life told it; the own copy is for when Consul is away."""
         asyncio.get_running_loop().call_later(CONSUL_SECONDS, self._stop_waiting)
         while True:
-            await self._wake.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            self._wake.clear()
+            await self._gather()
             ready = self._world.current or (self._waited and self._world.complete)
             if ready and not await self._publish():
                 await asyncio.sleep(RETRY_SECONDS)
                 self.changed()
+
+    async def _gather(self) -> None:
+        """Returns when there is something to publish, and what belongs together has had a moment to arrive.
+
+        A new model is placed and then given its route: where the table is large it is worth making it once for both.
+        """
+        await self._wake.wait()
+        await asyncio.sleep(GATHER_SECONDS)
+        self._wake.clear()
+        pause = min(AWAIT_ROUTE_SECONDS, len(self._publisher.baked) * AWAIT_ROUTE_SECONDS / 10_000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                while self._world.only_awaits_routes(self._publisher.baked):
+                    await self._wake.wait()
+                    self._wake.clear()
 
     def _stop_waiting(self) -> None:
         self._waited = True
@@ -172,11 +189,12 @@ class Control:
         last, seen = b"", 0
         while True:
             seen = await self.news.after(seen, 60)
-            data = self._durable.encode(self._world.saved())
+            begun = time.monotonic()
+            data = await asyncio.to_thread(self._durable.encode, self._world.saved())
             if data != last:
                 await asyncio.to_thread(self._durable.write, data)
                 last = data
-            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.sleep(max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun)))
 
     async def tidy(self) -> None:
         """Does what can wait, once it has been quiet for a moment; for ever."""

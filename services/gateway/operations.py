@@ -108,7 +108,8 @@ class Operations:
             entries = self._world.routes.entries
             for name in sorted(entries.keys() | sent.keys()) if model is None else [model]:
                 entry = entries.get(name)
-                if entry is sent.get(name):
+                was = sent.get(name)
+                if entry is was or (entry and was and entry.value == was.value):
                     continue
                 if entry is None:
                     del sent[name]

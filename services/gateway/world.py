@@ -6,7 +6,7 @@ was lost, everything stays as it was until its owner says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -102,6 +102,7 @@ class World:
         self.services: dict[str, tuple[Endpoint, ...]] = {}
         self.rejected: dict[str, str] = {}
         self._heard: set[str] = set()
+        self._wanted_nodes: set[str] = set()
         self._models: dict[str, ModelRoute] = {}
         self._refused: dict[str, ModelRoute] = {}
         self._dirty: set[str] = set()
@@ -120,12 +121,17 @@ class World:
         """
         return self._heard == {ROUTES, PLACEMENTS} and self.wanted_nodes() <= self.nodes.keys()
 
+    def only_awaits_routes(self, published: Container[str]) -> bool:
+        """Whether all that is new are models that were placed and have no route yet."""
+        new = self._dirty | self._changed
+        return bool(new) and not any(model in published or model in self.routes.documents for model in new)
+
     def restore(self, saved: Saved) -> None:
         """Takes over the state of an earlier process of this gateway."""
         self.nodes.update(saved.nodes)
         self.services.update(saved.services)
         self._dirty |= self.routes.restore(saved.routes, saved.routes_carried)
-        self._dirty |= self.placements.restore(saved.placements, saved.placements_carried)
+        self._placed(self.placements.restore(saved.placements, saved.placements_carried))
 
     def saved(self) -> Saved:
         """What to keep for the next process."""
@@ -134,8 +140,8 @@ class World:
             self.placements.listing,
             self.routes.carried(),
             self.placements.carried(),
-            self.nodes,
-            self.services,
+            dict(self.nodes),
+            dict(self.services),
         )
 
     def see_routes(self, listing: Listing) -> None:
@@ -144,7 +150,7 @@ class World:
 
     def see_placements(self, listing: Listing) -> None:
         self._heard.add(PLACEMENTS)
-        self._dirty |= self.placements.see(listing)
+        self._placed(self.placements.see(listing))
 
     def see_route(self, model: str, index: int, entry: Entry | None) -> None:
         self.routes.see_one(model, index, entry)
@@ -152,7 +158,7 @@ class World:
 
     def see_placement(self, model: str, index: int, entry: Entry | None) -> None:
         self.placements.see_one(model, index, entry)
-        self._dirty.add(model)
+        self._placed({model})
 
     def see_node(self, document: NodeDocument) -> None:
         """A node's addresses; the models placed on it are made again."""
@@ -173,8 +179,14 @@ class World:
             self.services[name] = found
 
     def wanted_nodes(self) -> set[str]:
-        """Nodes that placements name."""
-        return {name for placement in self.placements.documents.values() for name in _nodes_of(placement)}
+        """Nodes that placements name, or named once."""
+        return self._wanted_nodes
+
+    def _placed(self, models: set[str]) -> None:
+        self._dirty |= models
+        for model in models:
+            if (placement := self.placements.documents.get(model)) is not None:
+                self._wanted_nodes.update(_nodes_of(placement))
 
     def refuse(self, route: ModelRoute, reason: str, last_good: ModelRoute | None) -> None:
         """Envoy does not take this route: until the model's documents change, the last good one stays."""

@@ -29,15 +29,15 @@ def switch(path: Path, data: bytes) -> bool:
     if path.exists() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = path.parent / path.readlink() if path.is_symlink() else None
     new = path.with_name(f"{path.name}.{time.time_ns()}")
     new.write_bytes(data)
     link = path.with_name(f".{path.name}.{os.getpid()}")
     link.unlink(missing_ok=True)
     link.symlink_to(new.name)
     link.replace(path)
-    if old is not None:
-        old.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{path.name}.[0-9]*"):
+        if old != new:
+            old.unlink(missing_ok=True)
     return True
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from services.gateway.envoy import wire
 from services.gateway.envoy.answers import (
@@ -22,25 +24,67 @@ from services.gateway.envoy.limits import Limits, seconds
 from services.gateway.envoy.paths import not_ready
 from services.gateway.envoy.snapshot import ModelRoute, Target, runtime_prefix
 
+ROUTE = "envoy.config.route.v3.Route"
+_NAMED = wire.field("Extension", "name", "route")
+
 # Only failures in which no node has begun to work, and UNAVAILABLE, by which a node says so itself.
 RETRY_ON = "connect-failure,refused-stream,unavailable,reset-before-request"
 
 
 def entries(route: ModelRoute, limits: Limits) -> Iterator[tuple[str, Json]]:
     """Keys of the table and what they lead to: the model, and each of its versions, by either door."""
+    for door, version, routes in _routes(route, limits):
+        yield door.key_prefix + route.model + version, _action(routes)
+
+
+def _routes(route: ModelRoute, limits: Limits) -> Iterator[tuple[Door, str, list[Json]]]:
+    """By door and by what follows the model's name in the key: nothing, or a version."""
     for door in (GRPC, HTTP):
-        yield door.key_prefix + route.model, _action(_by_weight(route, door, limits))
+        yield door, "", _by_weight(route, door, limits)
         for target in route.targets:
-            named = _to(route, target, door, limits, when={})
-            yield f"{door.key_prefix}{route.model}/{target.version}", _action([named])
+            yield door, f"/{target.version}", [_to(route, target, door, limits, when={})]
 
 
 def encoded(route: ModelRoute, limits: Limits) -> bytes:
     """The same as bytes, ready to be concatenated into the table's map."""
-    return b"".join(
-        wire.map_entry("MatchMap", "map", key, wire.encode("OnMatch", on_match))
-        for key, on_match in entries(route, limits)
-    )
+    if route.overrides or not any(route.weights):
+        made: Iterator[tuple[str, bytes]] = (
+            (key, wire.encode("OnMatch", on_match)) for key, on_match in entries(route, limits)
+        )
+    else:
+        made = _from_stencils(route, limits)
+    return b"".join(wire.map_entry("MatchMap", "map", key, on_match) for key, on_match in made)
+
+
+@dataclass(frozen=True, slots=True)
+class Stencil:
+    """One entry of a model without a name; `route` is the encoded Route."""
+
+    door: Door
+    version: str
+    route: bytes
+    split: bool
+
+
+@lru_cache(maxsize=4096)
+def _stencils(nameless: ModelRoute, limits: Limits) -> tuple[Stencil, ...]:
+    """Most models are on the same few sets of nodes with the same few weights: of those only names differ."""
+    made = []
+    for door, version, (route,) in _routes(nameless, limits):
+        made.append(Stencil(door, version, wire.encode(ROUTE, route), "weighted_clusters" in route["route"]))
+    return tuple(made)
+
+
+def _from_stencils(route: ModelRoute, limits: Limits) -> Iterator[tuple[str, bytes]]:
+    """A field that comes twice in protobuf counts as its last value, a message as both together: so names are added."""
+    name = wire.field(ROUTE, "name", route.model)
+    prefix = wire.field("WeightedClusters", "runtime_key_prefix", runtime_prefix(route))
+    action = wire.nested("RouteAction", "weighted_clusters", prefix)
+    split = name + wire.nested(ROUTE, "route", action)
+    for stencil in _stencils(replace(route, model=""), limits):
+        config = wire.packed(ROUTE, stencil.route + (split if stencil.split else name))
+        on_match = wire.nested("OnMatch", "action", _NAMED + wire.nested("Extension", "typed_config", config))
+        yield stencil.door.key_prefix + route.model + stencil.version, on_match
 
 
 def retry_policy(retries: int) -> Json:
@@ -61,7 +105,7 @@ def retry_policy(retries: int) -> Json:
 
 def _action(routes: list[Json]) -> Json:
     if len(routes) == 1:
-        return {"action": {"name": "route", "typed_config": typed("envoy.config.route.v3.Route", **routes[0])}}
+        return {"action": {"name": "route", "typed_config": typed(ROUTE, **routes[0])}}
     return {"action": {"name": "routes", "typed_config": typed("envoy.config.route.v3.RouteList", routes=routes)}}
 
 

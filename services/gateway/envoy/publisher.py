@@ -93,7 +93,8 @@ class Publisher:
 
     async def tidy(self, snapshot: Snapshot) -> None:
         """What can wait: the platform's own answers, and clusters that nobody uses any more."""
-        doubts = [await self._put(self._configuration.platform(snapshot.models), ANSWERS)]
+        made = await asyncio.to_thread(self._configuration.platform, snapshot.models)
+        doubts = [await self._put(made, ANSWERS)]
         if any(self._retired(name) for name in self._sets):
             doubts.append(await self._clusters(snapshot))
         _raise_first(doubts)
@@ -130,12 +131,12 @@ class Publisher:
         return ""
 
     async def _routes(self, models: Mapping[str, ModelRoute]) -> str:
-        made = self._configuration.routes(models)
+        made = await asyncio.to_thread(self._configuration.routes, models)
         try:
             doubt = await self._put(made, ROUTES)
         except Rejected:
             if self._good is not None:
-                files.write(self._good.path, self._good.data)
+                files.switch(self._good.path, self._good.data)
             raise
         self._baked = models
         self._moved = set(self._latest)  # all are looked at once: some may have moved while Envoy read the table
@@ -155,17 +156,29 @@ class Publisher:
 
     async def _put(self, made: Made, subscription: str) -> str:
         """Writes and waits for Envoy; "" or why that is in doubt. Raises Rejected."""
-        write = files.switch if subscription == RUNTIME else files.write
+        write = files.write if subscription == CLUSTERS else files.switch
         try:
             before = (await self._admin.refusals()).of(subscription) if subscription != RUNTIME else -1
         except EnvoyAway as away:
             write(made.path, made.data)
             return str(away)
+        begun = self._clock()
         new = write(made.path, made.data)
+        written = self._clock()
         try:
-            return await self._confirm(made, subscription, before if new else -1)
+            doubt = await self._confirm(made, subscription, before if new else -1)
         except EnvoyAway as away:
             return str(away)
+        if new and subscription != RUNTIME:
+            log.info(
+                "gateway.file_taken",
+                file=made.path.name,
+                bytes=len(made.data),
+                write_ms=round(1000 * (written - begun), 1),
+                confirm_ms=round(1000 * (self._clock() - written), 1),
+                doubt=doubt,
+            )
+        return doubt
 
     async def _confirm(self, made: Made, subscription: str, refused_before: int) -> str:
         looks = 0

@@ -118,7 +118,7 @@ def encode(kind: str, message: Message) -> bytes:
 def discovery(version: str, resources: list[bytes], kind: str) -> bytes:
     """A DiscoveryResponse whose resources of one kind are encoded already."""
     parts = [_delimited(1, version.encode())]
-    parts += [_delimited(2, _any(kind, resource)) for resource in resources]
+    parts += [_delimited(2, packed(kind, resource)) for resource in resources]
     return b"".join(parts)
 
 
@@ -176,7 +176,8 @@ def _varint(value: int) -> bytes:
 _SMALL = [bytes([value]) for value in range(128)]
 
 
-def _any(kind: str, payload: bytes) -> bytes:
+def packed(kind: str, payload: bytes) -> bytes:
+    """An Any with a message that is encoded already."""
     return _delimited(1, (_TYPE_PREFIX + kind).encode()) + _delimited(2, payload)
 
 
@@ -184,7 +185,7 @@ def _typed(value: Message) -> bytes:
     if not value:
         return b""
     kind = value["@type"].removeprefix(_TYPE_PREFIX)
-    return _any(kind, encode(kind, {name: item for name, item in value.items() if name != "@type"}))
+    return packed(kind, encode(kind, {name: item for name, item in value.items() if name != "@type"}))
 
 
 def _wrapped(value: int) -> bytes:
