@@ -2,8 +2,8 @@
 
     python -m infra.protos generate | check | lint
 
-`lint` runs `buf lint`, and `buf breaking` against the image of the last release where there is one. buf fetches nothing: it reads a
-descriptor image made by protoc, with google/api from the package googleapis-common-protos.
+`lint` runs `buf lint`, and `buf breaking` against the image of the last release where there is one. buf fetches
+nothing: it reads a descriptor image made by protoc, with google/api from the package googleapis-common-protos.
 """
 
 from __future__ import annotations

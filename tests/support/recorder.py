@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 class Recorder(Generic[Item]):
-    """`async with Recorder(consul.watch(prefix)) as seen`: `seen.items` grows; an exception of the watch fails the test."""
+    """`async with Recorder(consul.watch(prefix)) as seen`: `seen.items` grows; what it raises fails the test."""
 
     def __init__(self, source: AsyncIterator[Item]) -> None:
         self._source = source
