@@ -65,8 +65,8 @@ def _ports(place: Place, nodes: tuple[str, ...], running: bool, view: View) -> d
 
 
 def _moved(wanted: Mapping[str, int], remembered: Mapping[str, int], chosen: Mapping[str, int]) -> dict[str, int]:
-    """Ports that are neither the documented nor the remembered ones."""
-    return {name: port for name, port in chosen.items() if port not in (wanted[name], remembered.get(name))}
+    """Ports that are others than those of the last time (or, the first time, than the documented ones)."""
+    return {name: port for name, port in chosen.items() if port != remembered.get(name, wanted[name])}
 
 
 def _write(path: Path, text: str) -> None:

@@ -110,6 +110,8 @@ def consul_configuration(suite: Suite) -> str:
             # Every watch is one open request, and all of them come from this address.
             "limits": {"http_max_conns_per_client": 4096},
             "disable_update_check": True,
+            # At INFO it writes four lines for every health check that it makes, which is some twenty a second.
+            "log_level": "WARN",
             "leave_on_terminate": False,
         },
         indent=2,

@@ -60,6 +60,7 @@ def render(place: Place, programs: Iterable[Program], common: Mapping[str, str])
     }
     conf["supervisord"] = {
         "nodaemon": "true",
+        "silent": "true",  # its log is in a file, which is rotated
         "directory": _escape(str(CHECKOUT)),
         "logfile": _escape(str(place.log("supervisord"))),
         "logfile_maxbytes": LOG_BYTES,

@@ -57,7 +57,8 @@ def test_a_node_joins_while_the_others_serve(own_suite: Suite, catalogue: Catalo
 
 
 def test_logs_show_each_program_and_refuse_unknown_ones(own_suite: Suite) -> None:
-    assert "leader" in own_suite.run("logs", "consul", "-n", "500").stdout
+    assert "server.started" in own_suite.run("logs", "registry", "-n", "500").stdout
+    assert "registry       | " in own_suite.run("logs").stdout
     refused = own_suite.run("logs", "nobody")
     assert refused.returncode == 1
     assert "registry" in refused.stderr
