@@ -11,7 +11,7 @@ BMASE := $(VENV)/bin/bmase
 PYTEST := $(PY) -m pytest
 ARGS ?=
 # Integration tests mostly wait for servers of their own; a file stays on one worker, with its servers.
-JOBS ?= 4
+JOBS ?= 3
 
 # What an installation depends on; when one of these changes, the next make installs again (seconds).
 INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh

@@ -126,8 +126,11 @@ class Process:
         self._wait(10)
 
     def suspend(self) -> None:
-        """SIGSTOP to the group: it hangs, its ports stay open."""
+        """SIGSTOP to the group, until it took effect: it hangs, its ports stay open."""
         self._popen_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 10
+        while not stopped(self.pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def resume(self) -> None:
         """SIGCONT to the group."""
@@ -171,3 +174,9 @@ def answers(url: str) -> bool:
             return bool(response.status < 300)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread of the process stands still."""
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(state in {"T", "t"} for state in states)

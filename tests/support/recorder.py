@@ -38,7 +38,7 @@ class Recorder(Generic[Item]):
             self.times.append(time.monotonic())
             self._more.set()
 
-    async def until(self, wanted: Callable[[Item], bool], timeout: float = 5.0) -> Item:
+    async def until(self, wanted: Callable[[Item], bool], timeout: float = 30.0) -> Item:
         """The first item, old or new, that is `wanted`."""
         try:
             async with asyncio.timeout(timeout):

@@ -199,11 +199,11 @@ asyncio.run(main())
 async def test_keys_of_a_killed_process_vanish(consul: Consul, consul_server: ConsulServer, tmp_path: Path) -> None:
     async with Recorder(consul.watch("bmase/s6/")) as seen:
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, consul_server.url)
-        await seen.until(lambda x: len(x.entries) == 1, 10)
+        await seen.until(lambda x: len(x.entries) == 1, 60)
         seen.items.clear()
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
-        await seen.until(lambda x: not x.entries, 25)
+        await seen.until(lambda x: not x.entries, 60)
 
 
 @asynccontextmanager

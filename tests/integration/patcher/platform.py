@@ -138,7 +138,7 @@ class Platform:
         self.deployments = DeploymentServiceStub(self._channels[1])
         for channel, process in zip(self._channels, (self.registry, self.patcher), strict=True):
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(90):
                     await channel.channel_ready()
             except TimeoutError:
                 raise AssertionError(f"{process.name} does not listen\n{process.tail()}") from None

@@ -168,7 +168,7 @@ def test_a_watch_goes_on_over_a_restart_without_a_gap(own_registry: Registry, tm
         own_registry.start()
         with own_registry.client() as other:
             other.push("after", _onnx(tmp_path))
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
     with pytest.raises(Cancelled):
         next(events)
