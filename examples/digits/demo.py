@@ -86,9 +86,7 @@ def _story(address: str) -> Outcome:
     with Client(address) as client:
         first, second = _push(client, weak, recipes.WEAK), _push(client, better, recipes.BETTER)
         outcome.trained = {first: weak, second: better}
-        _say(f"deploy version {first}")
-        client.deploy(MODEL, first)
-        client.routes.set(MODEL, {first: 100})
+        _begin(client, first, second)
         _infer_png(address, write_pngs(split, CACHE / "images")[SHOWN_DIGIT])
         traffic = Traffic(address, MODEL, split.test_images, split.test_labels)
         traffic.start()
@@ -143,6 +141,20 @@ def _versions(client: Client) -> list[registry_pb2.Version]:
     if not any(model.name == f"models/{MODEL}" for model in client.models.list(f'name:"{MODEL}"')):
         return []
     return list(client.versions.list(MODEL))
+
+
+def _begin(client: Client, first: int, second: int) -> None:
+    """Only the first version, with all traffic: also after an earlier demo, which ended with the second."""
+    deployed = {deployment.version for deployment in client.deployments.list(MODEL)}
+    if first in deployed:
+        client.deployments.wait(MODEL, first)
+    else:
+        _say(f"deploy version {first}")
+        client.deploy(MODEL, first)
+    client.routes.set(MODEL, {first: 100})
+    if second in deployed:
+        _say(f"take version {second} of the last demo out of service")
+        client.undeploy(MODEL, second)
 
 
 def _infer_png(address: str, png: Path) -> None:
