@@ -67,7 +67,7 @@ test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with r
 	@$(PYTEST) tests/e2e $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry
-	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v __init__ | sed 's/\.py//' | xargs)"; exit 2; }
+	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
 	@$(PY) -m bench.$(BENCH) $(ARGS)
 
 lint: $(DEV) ## Style, types, contract, import rules
