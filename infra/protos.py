@@ -1,9 +1,10 @@
 """Generates the Python stubs of the contract into the SDK, and checks that the committed ones are current.
 
-    python -m infra.protos generate | check | lint
+    python -m infra.protos generate | check | lint | release
 
 `lint` runs `buf lint`, and `buf breaking` against the image of the last release where there is one. buf fetches
 nothing: it reads a descriptor image made by protoc, with google/api from the package googleapis-common-protos.
+`release` makes the present contract the one that later ones must stay compatible with.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def lint() -> None:
 
 def main() -> None:
     """Entry point: one verb."""
-    verbs = {"generate": lambda: generate(STUBS), "check": check, "lint": lint}
+    verbs = {"generate": lambda: generate(STUBS), "check": check, "lint": lint, "release": lambda: image(RELEASED)}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
         raise SystemExit(f"usage: python -m infra.protos {' | '.join(verbs)}")
     try:
