@@ -20,7 +20,7 @@ def complete_model(ctx: typer.Context, incomplete: str) -> list[str]:
             listing = registry.list_models(f'name:"{incomplete}*"' if incomplete else "", "", False, 200)
             answer = client.wire.send(listing.page("").within(COMPLETION_SECONDS))
             return [model.name.removeprefix("models/") for model in answer.models]
-    except Exception:
+    except Exception:  # a shell waits for words: whatever is wrong, there is none to offer
         return []
 
 
@@ -35,7 +35,7 @@ def complete_version(ctx: typer.Context, incomplete: str) -> list[str]:
             answer = client.wire.send(listing.page("").within(COMPLETION_SECONDS))
             known = [*map(str, (v.number for v in answer.versions)), *model.aliases, "latest"]
             return [name for name in known if name.startswith(incomplete)]
-    except Exception:
+    except Exception:  # a shell waits for words: whatever is wrong, there is none to offer
         return []
 
 
