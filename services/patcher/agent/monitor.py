@@ -36,10 +36,18 @@ class Monitor:
         self.message = "Triton has not answered yet"
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(PERIOD)
+        """Until cancelled. Between looks the connection is watched: a server may end and be back before the next."""
+        left = asyncio.create_task(self._triton.left())
+        try:
+            while True:
+                await self.look()
+                await asyncio.wait({left}, timeout=PERIOD)
+                if left.done():
+                    left = asyncio.create_task(self._triton.left())
+                    async with self._turn:
+                        self._missed(TritonGoneError(hangs=False))
+        finally:
+            left.cancel()
 
     async def look(self) -> None:
         """One look; also right after a step has changed what Triton has loaded."""

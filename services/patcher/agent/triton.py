@@ -51,6 +51,12 @@ class Triton:
     async def close(self) -> None:
         await self._channel.close()
 
+    async def left(self) -> None:
+        """Returns once a connection that stands has ended: that life of the server is over, even if the next has begun."""
+        while (state := self._channel.get_state()) is not grpc.ChannelConnectivity.READY:
+            await self._channel.wait_for_state_change(state)
+        await self._channel.wait_for_state_change(state)
+
     def give_up(self) -> None:
         """Ends the calls that wait for an answer with TritonGoneError: the server hangs, their deadlines are long."""
         waiting = list(self._waiting)

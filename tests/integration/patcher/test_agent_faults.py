@@ -103,10 +103,15 @@ async def test_damage_on_disk_is_seen_and_repaired(
     content[where : where + 4] = np.float32(5).tobytes()
     kept.write_bytes(bytes(content) if damage == "altered" else bytes(content[:-20]))
     registry.reads.clear()
+
+    async def fetched() -> bool:
+        return bool(registry.reads)
+
     async with node.supervised():
         node.triton.process.kill()
-        await node.reaches("live", Step.LOST, timeout=10)
+        await eventually(fetched, "the file fetched again")
         await node.reaches("live", Step.READY)
+        await _answers_again(node)
     assert [read for read in registry.reads if read[0].endswith(digest)] == [(f"sha256:{digest}", 0)]
     assert await node.answer("live") == [4.0] * 4
 
