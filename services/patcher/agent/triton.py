@@ -52,7 +52,7 @@ class Triton:
         await self._channel.close()
 
     async def left(self) -> None:
-        """Returns once a connection that stands has ended: that life of the server is over, even if the next has begun."""
+        """Returns once a connection that stands has ended: that life of the server is over, even if it is back."""
         while (state := self._channel.get_state()) is not grpc.ChannelConnectivity.READY:
             await self._channel.wait_for_state_change(state)
         await self._channel.wait_for_state_change(state)
