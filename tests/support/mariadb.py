@@ -29,6 +29,7 @@ class MariaDB:
         self.home = Path(tempfile.mkdtemp(prefix="bmase-mariadb-"))
         self.home.chmod(0o755)
         self.data = self.home / "data"
+        self.temporary = self.home / "tmp"
         self.process = Process(self._server_command(), folder / "mariadb.log", name="mariadb")
 
     def start(self) -> MariaDB:
@@ -70,9 +71,10 @@ class MariaDB:
         return self.url(name)
 
     def _bootstrap(self) -> None:
-        self.data.mkdir()
-        if os.geteuid() == 0:
-            shutil.chown(self.data, ACCOUNT)
+        for folder in (self.data, self.temporary):
+            folder.mkdir()
+            if os.geteuid() == 0:
+                shutil.chown(folder, ACCOUNT)
         share = self._prefix() / "share/mysql"
         tables = "".join((share / name).read_text(encoding="utf-8") for name in SYSTEM_TABLES)
         account = (
@@ -92,6 +94,8 @@ class MariaDB:
     def _base_command(self) -> list[str]:
         prefix = self._prefix()
         command = [str(binary("mariadbd")), "--no-defaults", f"--datadir={self.data}", f"--basedir={prefix}"]
+        # In a folder that servers share, one that starts removes the temporary tables of the others.
+        command.append(f"--tmpdir={self.temporary}")
         command += [f"--lc-messages-dir={prefix}/share/mysql", f"--character-sets-dir={prefix}/share/mysql/charsets"]
         if os.geteuid() == 0:
             command.append(f"--user={ACCOUNT}")
