@@ -184,7 +184,7 @@ def main() -> None:
     """Runs all of it in a scratch folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, nargs="+", default=[1, 100, 1000, 10_000])
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=1.5, help="of one measured run")
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--adds", type=int, default=3)
