@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from bmase.gateway.v1 import route_pb2_grpc
@@ -33,8 +34,8 @@ async def build(stack: AsyncExitStack) -> None:
     for path, data in configuration.static().items():
         files.write(path, data)
 
-    async def reason(route: ModelRoute) -> str:
-        return await explain.reason(settings.binary, route, configuration.limits)
+    async def reason(routes: Sequence[ModelRoute]) -> str | None:
+        return await explain.reason(settings.binary, routes, configuration.limits)
 
     consul = await stack.enter_async_context(Consul.of(settings))
     admin = Admin(configuration.admin)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -39,8 +39,8 @@ APPLY_SECONDS = 15.0
 BUNCH_SECONDS = 0.2
 MOST_EXPLAINED = 32
 
-# Envoy's words about one model's route; empty when it would take it.
-Explain = Callable[[ModelRoute], Awaitable[str]]
+# Envoy's words about these models' routes together; empty when it would take them, None when nobody can be asked.
+Explain = Callable[[Sequence[ModelRoute]], Awaitable[str | None]]
 
 
 class Control:
@@ -109,10 +109,10 @@ class Control:
 
         Raises ROUTE_REJECTED with Envoy's reason, or SERVICE_UNAVAILABLE when it does not confirm in time.
         """
-        wanted = self._world.model(model)
 
         def settled() -> bool:
-            return self._publisher.in_effect(model, wanted) or model in self._world.rejected
+            # Asked anew each time: what was wanted at first may have been replaced before it was ever published.
+            return self._publisher.in_effect(model, self._world.model(model)) or model in self._world.rejected
 
         if not await self.news.until(settled, APPLY_SECONDS):
             raise _away(self._doubt or "Envoy has not confirmed the route in time")
@@ -132,17 +132,23 @@ class Control:
         try:
             await self._put(snapshot)
         except Rejected as refusal:
-            await self._refused(snapshot, str(refusal))
+            if not await self._refused(snapshot, str(refusal)):
+                return self._doubted(str(refusal))
             self.changed()
             return True
         except Unconfirmed as doubt:
-            if str(doubt) != self._doubt:
-                log.warning("gateway.not_confirmed", reason=str(doubt))
-            self._doubt = str(doubt)
-            return False
+            return self._doubted(str(doubt))
+        except OSError as error:
+            return self._doubted(f"Envoy's files cannot be written: {error.strerror}")
         self._doubt, self.applied = "", seen
         await self.news.tell()
         return True
+
+    def _doubted(self, reason: str) -> bool:
+        if reason != self._doubt:
+            log.warning("gateway.not_confirmed", reason=reason)
+        self._doubt = reason
+        return False
 
     async def _put(self, snapshot: Snapshot) -> None:
         if self._only_weights(snapshot):
@@ -162,16 +168,19 @@ class Control:
             and all(self._publisher.only_weights(name, snapshot.models.get(name)) for name in self._pending)
         )
 
-    async def _refused(self, snapshot: Snapshot, refusal: str) -> None:
-        """Finds which of the changed models Envoy does not take, and leaves those as they were."""
+    async def _refused(self, snapshot: Snapshot, refusal: str) -> bool:
+        """Finds which of the changed models Envoy does not take, and leaves those as they were. False: none found."""
         good = self._publisher.baked
-        changed = [model for model, route in snapshot.models.items() if good.get(model) != route]
-        reasons = {model: await self._explain(snapshot.models[model]) for model in changed[:MOST_EXPLAINED]}
-        refused = {model: reason for model, reason in reasons.items() if reason} or dict.fromkeys(changed, refusal)
+        changed = [route for model, route in snapshot.models.items() if good.get(model) != route]
+        refused = await culprits(changed, self._explain)
+        if refused is None:
+            # Nobody says which: what came after the last good table is held back, and without one nothing is.
+            refused = {route.model: refusal for route in changed} if good else {}
         for model, reason in refused.items():
             log.error("gateway.route_rejected", model=model, reason=reason)
             self._world.refuse(snapshot.models[model], reason, good.get(model))
         await self.news.tell()
+        return bool(refused)
 
     def _report_of(self) -> GatewayReport:
         placements, routes = self._world.placements.listing, self._world.routes.listing
@@ -192,8 +201,11 @@ class Control:
             begun = time.monotonic()
             data = await asyncio.to_thread(self._durable.encode, self._world.saved())
             if data != last:
-                await asyncio.to_thread(self._durable.write, data)
-                last = data
+                try:
+                    await asyncio.to_thread(self._durable.write, data)
+                    last = data
+                except OSError as error:
+                    log.error("gateway.own_copy_not_written", error=error.strerror)
             await asyncio.sleep(max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun)))
 
     async def tidy(self) -> None:
@@ -203,10 +215,10 @@ class Control:
             seen = await self.news.after(seen, 60)
             await asyncio.sleep(TIDY_SECONDS)
             try:
-                if self._structures != tidied:
+                if self._structures != tidied or self._publisher.has_retired:
                     tidied = self._structures
-                    await self._publisher.tidy(self._published)
-            except (Rejected, Unconfirmed) as problem:
+                    await self._publisher.tidy()
+            except (Rejected, Unconfirmed, OSError) as problem:
                 log.warning("gateway.not_tidied", reason=str(problem))
 
 
@@ -240,6 +252,25 @@ class Reporter:
             log.warning("gateway.report_failed", error=str(error))
             return False
         return True
+
+
+async def culprits(routes: Sequence[ModelRoute], explain: Explain) -> dict[str, str] | None:
+    """Model -> reason of those that Envoy does not take, found by halves; None when nobody can be asked."""
+    found: dict[str, str] = {}
+    groups = [list(routes)]
+    while groups and len(found) < MOST_EXPLAINED:
+        group = groups.pop()
+        reason = await explain(group) if group else ""
+        if reason is None:
+            return found or None
+        if not reason:
+            continue
+        if len(group) == 1:
+            found[group[0].model] = reason
+        else:
+            half = len(group) // 2
+            groups += [group[half:], group[:half]]
+    return found
 
 
 def _away(reason: str) -> DomainError:

@@ -6,6 +6,7 @@ was lost, everything stays as it was until its owner says otherwise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -27,6 +28,8 @@ from services.gateway.resolve import model_route, node
 from services.kit.consul.model import Entry, Listing
 
 log = structlog.get_logger(__name__)
+# How long a listing can have been on its way.
+FLOOR_SECONDS = 60.0
 DocumentT = TypeVar("DocumentT", bound=Document)
 
 
@@ -39,17 +42,23 @@ class Shelf(Generic[DocumentT]):
     listing: Listing = field(default_factory=lambda: Listing(0, {}, ""))
     documents: dict[str, DocumentT] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
-    _floors: dict[str, int] = field(default_factory=dict)
+    _floors: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _epochs: dict[str, str] = field(default_factory=dict)
 
     def see(self, listing: Listing) -> set[str]:
         """Takes over what changed; the models concerned."""
         if listing.epoch != self.listing.epoch:
             self._floors.clear()
-        changes = listing.changes_since(self.listing)
+        written = listing.changes_since(self.listing).written
         self.listing = listing
-        touched = {self._put(e, listing.index) for e in changes.written.values()}
-        touched |= {self._drop(key, listing.index) for key in changes.gone}
+        touched = {self._put(e, listing.index) for e in written.values()}
+        touched |= {self._drop(key, listing.index) for key in self._missing()}
         return {model for model in touched if model}
+
+    def _missing(self) -> list[str]:
+        """What was known from this very store and is not in it any more: somebody said that it is gone."""
+        here, now = self.listing.epoch, self.listing.entries
+        return [e.key for m, e in self.entries.items() if e.key not in now and self._epochs.get(m) == here]
 
     def see_one(self, model: str, index: int, entry: Entry | None) -> None:
         """Takes over one key that was read by itself, so that no older listing undoes it."""
@@ -58,37 +67,46 @@ class Shelf(Generic[DocumentT]):
             self._put(entry, index)
         else:
             self._drop(self.prefix + model, index)
-        self._floors[model] = index
+        self._floors[model] = (index, time.monotonic())
+
+    def _is_older(self, model: str, index: int) -> bool:
+        """Whether a listing was on its way when the key was read by itself. Only for a while: indices may go back."""
+        floor, since = self._floors.get(model, (0, 0.0))
+        return index < floor and time.monotonic() - since < FLOOR_SECONDS
 
     def entry(self, model: str) -> Entry | None:
         return self.entries.get(model)
 
     def carried(self) -> dict[str, Entry]:
         """By key: what is known but not in the last listing, because the store lost it and nobody said it is gone."""
-        return {e.key: e for e in self.entries.values() if e.key not in self.listing.entries}
+        here, now = self.listing.epoch, self.listing.entries
+        return {e.key: e for m, e in self.entries.items() if e.key not in now and self._epochs.get(m) != here}
 
     def restore(self, listing: Listing, carried: Mapping[str, Entry]) -> set[str]:
         """Takes over what an earlier process knew; the models concerned."""
         self.listing = listing
-        known = [*listing.entries.values(), *carried.values()]
-        return {model for entry in known if (model := self._put(entry, listing.index))}
+        known = {model for entry in listing.entries.values() if (model := self._put(entry, listing.index))}
+        older = {model for entry in carried.values() if (model := self._put(entry, listing.index))}
+        self._epochs.update(dict.fromkeys(older, ""))
+        return known | older
 
     def _put(self, entry: Entry, index: int) -> str:
         model = entry.key.removeprefix(self.prefix)
-        if index < self._floors.get(model, 0):
+        if self._is_older(model, index):
             return ""
         document = read(self.kind, entry.value)
         if document is None:
             log.error("gateway.document_unreadable", key=entry.key)
             return ""
         self.documents[model], self.entries[model] = document, entry
+        self._epochs[model] = self.listing.epoch
         return model
 
     def _drop(self, key: str, index: int) -> str:
         model = key.removeprefix(self.prefix)
-        if index < self._floors.get(model, 0) or model not in self.documents:
+        if model not in self.documents or self._is_older(model, index):
             return ""
-        del self.documents[model], self.entries[model]
+        del self.documents[model], self.entries[model], self._epochs[model]
         return model
 
 

@@ -16,11 +16,9 @@ ASK_SECONDS = 10.0
 
 # The prefix of Envoy's statistics about each file.
 CLUSTERS = "cluster_manager.cds"
-LISTENERS = "listener_manager.lds"
 ROUTES = f"http.gateway.rds.{MODELS}"
 ANSWERS = f"http.platform.rds.{PLATFORM}"
 RUNTIME = "runtime"
-SUBSCRIPTIONS = {"clusters": CLUSTERS, "routes": ROUTES, "platform": ANSWERS, "weights": RUNTIME}
 
 _FILTER = "^(cluster_manager.(cds|warming_clusters)|http.(gateway|platform).rds|listener_manager.lds|runtime)"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.gateway.envoy.answers import Json, typed
 from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.paths import PLATFORM_CLUSTER, WRAPPED_CLUSTER, service_cluster
-from services.gateway.envoy.snapshot import HTTP_SUFFIX, SET_PREFIX, Endpoint, Node, cluster_name
+from services.gateway.envoy.snapshot import HTTP_SUFFIX, SET_PREFIX, Endpoint, Node
 
 KIND = "envoy.config.cluster.v3.Cluster"
 _PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -55,14 +55,16 @@ def node_clusters(name: str, nodes: Iterable[Node], limits: Limits) -> list[Json
     ]
 
 
-def node_sets_in(file: Path) -> dict[str, tuple[str, ...]]:
-    """The sets of nodes that a file of clusters has, as far as their names tell; none without a readable file."""
+def node_sets_in(file: Path) -> dict[str, list[Json]]:
+    """The sets of nodes in a file of clusters: name, and its clusters as they are; none without a readable file."""
+    sets: dict[str, list[Json]] = {}
     try:
-        names = [str(resource["name"]) for resource in json.loads(file.read_bytes())["resources"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        for cluster in json.loads(file.read_bytes())["resources"]:
+            if cluster["name"].startswith(SET_PREFIX):
+                sets.setdefault(cluster["name"].removesuffix(HTTP_SUFFIX), []).append(cluster)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    sets = {name: tuple(name.removeprefix(SET_PREFIX).split("+")) for name in names if name.startswith(SET_PREFIX)}
-    return {name: nodes for name, nodes in sets.items() if cluster_name(nodes) == name and HTTP_SUFFIX not in name}
+    return sets
 
 
 def service_clusters(services: Mapping[str, Sequence[Endpoint]], names: Iterable[str], tls: Json | None) -> list[Json]:

@@ -55,12 +55,16 @@ class Configuration:
             self.files.listeners: files.resources(_version(outer), outer),
         }
 
-    def clusters(self, sets: Mapping[str, tuple[str, ...]], snapshot: Snapshot) -> Made:
-        """Clusters of these sets of nodes (which may be more than the snapshot needs) and of all services."""
+    def clusters(self, sets: Mapping[str, tuple[str, ...]], snapshot: Snapshot, inherited: Iterable[Json] = ()) -> Made:
+        """Clusters of these sets of nodes (which may be more than the snapshot needs) and of all services.
+
+        `inherited` are taken over as they are.
+        """
         made = [*platform_clusters(), *service_clusters(snapshot.services, self.packages, self.service_tls)]
         for name in sorted(sets):
             nodes: Iterable[Node] = (snapshot.nodes[node] for node in sets[name])
             made += node_clusters(name, nodes, self.limits)
+        made += inherited
         version = _version(made)
         return Made(self.files.clusters, version, files.resources(version, made))
 

@@ -1,7 +1,7 @@
 """Why Envoy refuses a route: asked of a second Envoy that only reads it.
 
 Envoy tells nobody but its log why it refused a file. `envoy --mode validate` says it on its standard error, and can be
-asked about one model at a time.
+asked about some of the models at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,26 @@ from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.models import entries
 from services.gateway.envoy.snapshot import ModelRoute
 
-UNKNOWN = "Envoy refused the routes; its log has the reason"
 VALIDATE_SECONDS = 20.0
 
 _REASON = re.compile(r"error initializing (?:configuration|config) '[^']*': ?(.*)", re.DOTALL)
 
 
-async def reason(binary: Path | None, route: ModelRoute, limits: Limits) -> str:
-    """Envoy's words about this model's routes, empty when it takes them; UNKNOWN when there is nobody to ask."""
+async def reason(binary: Path | None, routes: Iterable[ModelRoute], limits: Limits) -> str | None:
+    """Envoy's words about these models' routes, empty when it takes them; None when there is nobody to ask."""
     if binary is None:
-        return UNKNOWN
+        return None
     with tempfile.TemporaryDirectory(prefix="bmase-gateway-") as scratch:
         file = Path(scratch) / "bootstrap.json"
-        file.write_text(json.dumps(_bootstrap(route, limits)), "utf-8")
+        file.write_text(json.dumps(_bootstrap(routes, limits)), "utf-8")
         return await _validate(binary, file)
 
 
-def _bootstrap(route: ModelRoute, limits: Limits) -> dict[str, Any]:
+def _bootstrap(routes: Iterable[ModelRoute], limits: Limits) -> dict[str, Any]:
+    table = {key: on_match for route in routes for key, on_match in entries(route, limits)}
     tree = {
         "input": extension("model", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name="model"),
-        "exact_match_map": {"map": dict(entries(route, limits))},
+        "exact_match_map": {"map": table},
     }
     host = {"name": "all", "domains": ["*"], "matcher": {"matcher_tree": tree}}
     manager = extension(
@@ -52,7 +53,7 @@ def _bootstrap(route: ModelRoute, limits: Limits) -> dict[str, Any]:
     return {"static_resources": {"listeners": [listener]}}
 
 
-async def _validate(binary: Path, file: Path) -> str:
+async def _validate(binary: Path, file: Path) -> str | None:
     command = [str(binary), "--mode", "validate", "-c", str(file), "--use-dynamic-base-id", "--log-level", "critical"]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -62,9 +63,9 @@ async def _validate(binary: Path, file: Path) -> str:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return UNKNOWN
+        return None
     if process.returncode == 0:
         return ""
     text = output.decode(errors="replace").strip()
     found = _REASON.search(text)
-    return " ".join((found[1] if found else text).split())[:800] or UNKNOWN
+    return " ".join((found[1] if found else text).split())[:800] or "Envoy refused the routes and did not say why"

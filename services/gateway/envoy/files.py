@@ -15,7 +15,7 @@ def write(path: Path, data: bytes) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)  # not synced: after a power loss they are made again from what is durable
+    _put(temporary, data)
     temporary.replace(path)
     return True
 
@@ -30,7 +30,7 @@ def switch(path: Path, data: bytes) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{time.time_ns()}")
-    new.write_bytes(data)
+    _put(new, data)
     link = path.with_name(f".{path.name}.{os.getpid()}")
     link.unlink(missing_ok=True)
     link.symlink_to(new.name)
@@ -39,6 +39,15 @@ def switch(path: Path, data: bytes) -> bool:
         if old != new:
             old.unlink(missing_ok=True)
     return True
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Not synced: after a power loss they are made again from what is durable. On a full disk nothing is left over."""
+    try:
+        path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def as_json(document: Any) -> bytes:

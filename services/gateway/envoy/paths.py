@@ -94,7 +94,7 @@ def _reading(limits: Limits) -> list[Json]:
         reading({"prefix": calls}, _through(script="unary"), **in_time),
         not_ready("(not found)"),
         {"name": "(not found)", "match": {"prefix": calls}, **refusal(404, NOT_FOUND, NOT_SERVED)},
-        reading({"prefix": "/v2/models/"}, _through(script="http")),
+        reading({"prefix": "/v2/models/"}, _through(script="http"), **in_time),
         {"name": "(not found)", "match": {"prefix": "/v2/models"}, **refusal(404, "", HTTP_NOT_SERVED)},
     ]
 

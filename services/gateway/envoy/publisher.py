@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 
 import structlog
 
 from services.gateway.envoy import files
 from services.gateway.envoy.admin import ANSWERS, CLUSTERS, ROUTES, RUNTIME, Admin, EnvoyAway
+from services.gateway.envoy.answers import Json
 from services.gateway.envoy.clusters import node_sets_in
 from services.gateway.envoy.configuration import Configuration, Made
 from services.gateway.envoy.snapshot import ModelRoute, Snapshot
@@ -48,11 +50,15 @@ class Publisher:
         self._admin = admin
         self._clock = clock
         self._sets: dict[str, tuple[str, ...]] = {}
+        self._inherited: dict[str, list[Json]] | None = None
+        self._snapshot = Snapshot()
+        self._publishing = asyncio.Lock()
         self._unused_since: dict[str, float] = {}
         self._latest: Mapping[str, ModelRoute] = {}
         self._baked: Mapping[str, ModelRoute] = {}
         self._weighed: Mapping[str, ModelRoute] = {}
-        self._good: Made | None = None
+        self._good: dict[Path, Made] = {}
+        self._unread: set[Path] = set()
         self._moved: set[str] = set()
         self._weighing = asyncio.Lock()
 
@@ -82,7 +88,9 @@ class Publisher:
         """Everything. Raises Rejected (the last good route table is back in its place) or Unconfirmed."""
         snapshot.check()
         self._latest = snapshot.models
-        doubts = [await self._clusters(snapshot), await self._routes(snapshot.models), await self._weigh()]
+        async with self._publishing:
+            self._snapshot = snapshot
+            doubts = [await self._clusters(snapshot), await self._routes(snapshot.models), await self._weigh()]
         _raise_first(doubts)
 
     async def weigh(self, models: Mapping[str, ModelRoute], changed: Iterable[str]) -> None:
@@ -91,26 +99,40 @@ class Publisher:
         self._moved |= set(changed)
         _raise_first([await self._weigh()])
 
-    async def tidy(self, snapshot: Snapshot) -> None:
+    @property
+    def has_retired(self) -> bool:
+        """Whether there are clusters that nobody has used for long."""
+        return any(self._retired(name) for name in self._unused_since)
+
+    async def tidy(self) -> None:
         """What can wait: the platform's own answers, and clusters that nobody uses any more."""
-        made = await asyncio.to_thread(self._configuration.platform, snapshot.models)
-        doubts = [await self._put(made, ANSWERS)]
-        if any(self._retired(name) for name in self._sets):
-            doubts.append(await self._clusters(snapshot))
+        async with self._publishing:
+            made = await asyncio.to_thread(self._configuration.platform, self._snapshot.models)
+            doubts = [await self._put(made, ANSWERS)]
+            if self.has_retired:
+                doubts.append(await self._clusters(self._snapshot))
         _raise_first(doubts)
 
     async def _clusters(self, snapshot: Snapshot) -> str:
-        # What an earlier process left: Envoy routes by it until it has read ours.
-        self._sets = self._sets or node_sets_in(self._configuration.files.clusters)
+        if self._inherited is None:
+            # What an earlier process left: Envoy routes by it until it has read ours.
+            self._inherited = node_sets_in(self._configuration.files.clusters)
         needed, now = snapshot.node_sets, self._clock()
         unused = {
             name: nodes
             for name, nodes in self._sets.items()
             if name not in needed and not self._retired(name) and all(node in snapshot.nodes for node in nodes)
         }
-        self._unused_since = {name: self._unused_since.get(name, now) for name in unused}
-        self._sets = {**unused, **needed}
-        doubt = await self._put(self._configuration.clusters(self._sets, snapshot), CLUSTERS)
+        sets = {**unused, **needed}
+        inherited = {n: made for n, made in self._inherited.items() if n not in sets and not self._retired(n)}
+        made = self._configuration.clusters(sets, snapshot, [cluster for two in inherited.values() for cluster in two])
+        try:
+            doubt = await self._put(made, CLUSTERS)
+        except Rejected as refusal:  # no model's fault: nothing of what it has is taken from Envoy
+            self._put_back(made)
+            raise Unconfirmed(str(refusal)) from refusal
+        self._unused_since = {name: self._unused_since.get(name, now) for name in (*unused, *inherited)}
+        self._sets, self._inherited = sets, inherited
         return doubt or await self._warm()
 
     def _retired(self, name: str) -> bool:
@@ -135,14 +157,21 @@ class Publisher:
         try:
             doubt = await self._put(made, ROUTES)
         except Rejected:
-            if self._good is not None:
-                files.switch(self._good.path, self._good.data)
+            self._put_back(made)
             raise
         self._baked = models
         self._moved = set(self._latest)  # all are looked at once: some may have moved while Envoy read the table
-        if not doubt:
-            self._good = made
         return doubt
+
+    def _write(self, made: Made) -> bool:
+        """Clusters change seldom; the other files often."""
+        write = files.write if made.path == self._configuration.files.clusters else files.switch
+        return write(made.path, made.data)
+
+    def _put_back(self, refused: Made) -> None:
+        """What Envoy would start with shall be what it runs with."""
+        if good := self._good.get(refused.path):
+            self._write(good)
 
     async def _weigh(self) -> str:
         # One at a time: who waited here finds its weights written by whoever was last in line.
@@ -156,19 +185,25 @@ class Publisher:
 
     async def _put(self, made: Made, subscription: str) -> str:
         """Writes and waits for Envoy; "" or why that is in doubt. Raises Rejected."""
-        write = files.write if subscription == CLUSTERS else files.switch
         try:
             before = (await self._admin.refusals()).of(subscription) if subscription != RUNTIME else -1
         except EnvoyAway as away:
-            write(made.path, made.data)
+            if self._write(made):
+                self._unread.add(made.path)
             return str(away)
         begun = self._clock()
-        new = write(made.path, made.data)
+        new = self._write(made)
         written = self._clock()
+        # A file that was written while Envoy was away may have been refused before anybody could ask.
+        known = 0 if made.path in self._unread else -1
         try:
-            doubt = await self._confirm(made, subscription, before if new else -1)
+            doubt = await self._confirm(made, subscription, before if new else known)
         except EnvoyAway as away:
             return str(away)
+        if not doubt:
+            self._unread.discard(made.path)
+            if subscription != RUNTIME:
+                self._good[made.path] = made
         if new and subscription != RUNTIME:
             log.info(
                 "gateway.file_taken",

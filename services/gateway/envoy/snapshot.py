@@ -143,6 +143,8 @@ class ModelRoute:
         _require(len(self.weights) == len(versions), self.model, "weights and versions differ in number")
         _require(sum(self.weights) in (0, TOTAL_WEIGHT), self.model, "weights do not add up")
         _require(min(self.weights, default=0) >= 0, self.model, "a weight is negative")
+        header = self.sticky_header
+        _require(not header or bool(_HEADER.fullmatch(header)), self.model, f"{header!r} is not a header")
         for override in self.overrides:
             _require(bool(_HEADER.fullmatch(override.header)), self.model, f"{override.header!r} is not a header")
             _require(override.version in versions, self.model, f"override to version {override.version}: not placed")

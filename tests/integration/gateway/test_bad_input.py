@@ -111,6 +111,7 @@ def test_a_request_without_a_name(client: triton_grpc.InferenceServerClient) -> 
         b"\x08",
         b"\x09\x01",
         b"{}",
+        b"\x0a\x03lin\x8a\x00\x06nobody",  # field 1 again, its number written in two bytes
     ],
 )
 def test_messages_that_are_none(channel: grpc.Channel, data: bytes) -> None:
@@ -201,6 +202,17 @@ def test_a_request_that_never_arrives_is_given_up(platform: Platform) -> None:
         took = time.monotonic() - begun
     assert ended
     assert 2 < took < 8
+
+
+def test_an_http_body_that_never_arrives_is_given_up(platform: Platform) -> None:
+    """One whose length is not announced is read whole before it is passed on, in `receive_seconds`."""
+    head = b"POST /v2/models/lin/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+    with socket.create_connection(("127.0.0.1", platform.gateway.port), timeout=15) as connection:
+        begun = time.monotonic()
+        connection.sendall(head)
+        answer = connection.recv(4096)
+    assert 2 < time.monotonic() - begun < 8
+    assert answer == b"" or answer.split(b" ", 2)[1] in {b"408", b"504"}
 
 
 def literal(name: bytes, value: bytes) -> bytes:

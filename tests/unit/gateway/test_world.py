@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+
+import pytest
 
 from services.gateway.documents import NodeDocument
 from services.gateway.durable import Durable
@@ -91,6 +94,17 @@ def test_an_older_listing_does_not_undo_what_was_read_by_itself() -> None:
     assert route.weights == (0, TOTAL_WEIGHT)
     w.see_routes(routes({"m": ROUTE}, index=21))
     assert w.model("m").weights == (TOTAL_WEIGHT * 9 // 10, TOTAL_WEIGHT // 10)  # type: ignore[union-attr]
+
+
+def test_a_route_that_another_gateway_deleted_is_not_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long after this gateway wrote it; the index of a listing may have gone back by then."""
+    w = world()
+    w.see_route("m", 20, Entry("bmase/routes/m", json.dumps(ROUTE).encode(), 20))
+    later = time.monotonic() + 900
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    w.see_routes(routes({}, index=15))
+    assert w.routes.carried() == {}
+    assert "m" not in w.routes.documents
 
 
 def test_a_version_without_a_known_node_gets_no_traffic() -> None:

@@ -30,6 +30,8 @@ local function names(body, size, window, high)
         if not more then return nil end
         i = i + 1
       until more < 128
+      -- The name of a field in more bytes than it needs: what is a name to the node must be one here.
+      if more == 0 then return nil end
     end
     local wire = tag % 8
     if wire == 2 then
