@@ -1,4 +1,7 @@
-"""`make demo`: two versions of a digit reader, released one after the other under live traffic, without a lost request.
+"""`make demo`: versions of a digit reader, moved by hand and then released by themselves, under live traffic.
+
+By hand no request is lost. By themselves a better version takes over, and three bad ones are back at nothing: one that
+fails, one that is slow, one that is wrong.
 
 Uses a suite of its own (data in .cache/demo, or in BMASE_DATA), never the one in .bmase. Everything is stopped at the
 end, unless it ran before or DEMO_KEEP=1 asks to leave it.
@@ -10,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from examples.digits import data, recipes, release
+from examples.digits import data, judged, recipes, release, spoiled
 from examples.digits.data import Split
+from examples.digits.judged import Candidate, Judged, Labels
 from examples.digits.recipes import Recipe
 from examples.digits.traffic import Traffic
 from examples.digits.train import CACHE, SEED, Trained, train, write_pngs
@@ -35,6 +40,8 @@ from infra.runtime import RuntimeSetupError, ensure
 
 MODEL = "digits"
 SHOWN_DIGIT = 7
+FAILS_BY_DESIGN = "out of data bounds"
+SPOILED = {"fails for one image in ten": spoiled.failing, "slow": spoiled.slow, "wrong": spoiled.wrong}
 UP_SECONDS = 120.0
 console = Console(highlight=False)
 
@@ -47,6 +54,8 @@ class Outcome:
     live_accuracy: dict[int, float] = field(default_factory=dict)
     split: release.Split | None = None
     switches: list[release.Switch] = field(default_factory=list)
+    by_hand: int = 0  # answers until the releases began, whose failures no release explains
+    judged: list[Judged] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
     problems: list[str] = field(default_factory=list)
@@ -86,12 +95,18 @@ def _story(address: str) -> Outcome:
     with Client(address) as client:
         first, second = _push(client, weak, recipes.WEAK), _push(client, better, recipes.BETTER)
         outcome.trained = {first: weak, second: better}
-        _begin(client, first, second)
+        bad = [Candidate(_push_spoiled(client, better, spoil), label) for label, spoil in SPOILED.items()]
+        _begin(client, first)
         _infer_png(address, write_pngs(split, CACHE / "images")[SHOWN_DIGIT])
         traffic = Traffic(address, MODEL, split.test_images, split.test_labels)
         traffic.start()
         try:
             _release(client, traffic, outcome, first, second)
+            outcome.by_hand = len(traffic.answers)
+            with Labels(client, MODEL, traffic):
+                for candidate in [Candidate(second, "better", good=True), *bad]:
+                    _say(f"release version {candidate.version} ({candidate.label}), and leave it alone")
+                    outcome.judged.append(judged.release(client, traffic, MODEL, candidate, _say))
         finally:
             traffic.stop()
     _count(traffic, outcome)
@@ -137,14 +152,27 @@ def _push(client: Client, made: Trained, recipe: Recipe) -> int:
     return version.number
 
 
+def _push_spoiled(client: Client, good: Trained, spoil: Callable[[Path, Path], Path]) -> int:
+    """A version that is bad in one way. It has no sample with a right answer, or its node would find it out."""
+    file = spoil(good.model, CACHE / "spoiled" / spoil.__name__ / "model.onnx")
+    digest, _size = digests.of_file(file)
+    for known in _versions(client):
+        if any(file.digest == digest for file in known.files):
+            return known.number
+    return client.push(MODEL, file, NewVersion(labels={"network": spoil.__name__})).number
+
+
 def _versions(client: Client) -> list[registry_pb2.Version]:
     if not any(model.name == f"models/{MODEL}" for model in client.models.list(f'name:"{MODEL}"')):
         return []
     return list(client.versions.list(MODEL))
 
 
-def _begin(client: Client, first: int, second: int) -> None:
-    """Only the first version, with all traffic: also after an earlier demo, which ended with the second."""
+def _begin(client: Client, first: int) -> None:
+    """Only the first version, with all traffic: also after an earlier demo, however it ended."""
+    for active in client.releases.list(MODEL, active=True):
+        client.releases.rollback(active.name, "a new demo begins")
+        client.releases.wait(active.name, decided=False, timeout=60)
     deployed = {deployment.version for deployment in client.deployments.list(MODEL)}
     if first in deployed:
         client.deployments.wait(MODEL, first)
@@ -152,9 +180,9 @@ def _begin(client: Client, first: int, second: int) -> None:
         _say(f"deploy version {first}")
         client.deploy(MODEL, first)
     client.routes.set(MODEL, {first: 100})
-    if second in deployed:
-        _say(f"take version {second} of the last demo out of service")
-        client.undeploy(MODEL, second)
+    for other in sorted(deployed - {first}):
+        _say(f"take version {other} of the last demo out of service")
+        client.undeploy(MODEL, other)
 
 
 def _infer_png(address: str, png: Path) -> None:
@@ -174,22 +202,28 @@ def _release(client: Client, traffic: Traffic, outcome: Outcome, first: int, sec
     client.deploy(MODEL, second)
     _say(f"give version {second} a tenth of the traffic")
     outcome.split = release.split(client, traffic, MODEL, {first: 90, second: 10}, second)
-    for to, label in ((second, "promote"), (first, "roll back"), (second, "promote again")):
+    for to, label in ((second, "promote"), (first, "roll back")):
         _say(f"{label}: all traffic to version {to}")
         outcome.switches.append(release.switch(client, traffic, MODEL, to, label))
 
 
 def _count(traffic: Traffic, outcome: Outcome) -> None:
     answers = traffic.answers
-    outcome.sent, outcome.failed = len(answers), len(traffic.failures)
+    outcome.sent = len(answers)
+    # A version that fails is part of the second half: its failures are counted with its release.
+    failures = [a for a in answers[: outcome.by_hand] if a.failure]
+    failures += [a for a in answers[outcome.by_hand :] if a.failure and FAILS_BY_DESIGN not in a.failure]
+    outcome.failed = len(failures)
     for number in outcome.trained:
         right = [a.right for a in answers if a.version == number]
         outcome.live_accuracy[number] = sum(right) / len(right) if right else float("nan")
-    outcome.problems += (
-        [f"{outcome.failed} requests failed, the first: {traffic.failures[0].failure}"] if traffic.failures else []
-    )
+    outcome.problems += [f"{outcome.failed} requests failed, the first: {failures[0].failure}"] if failures else []
     if outcome.split and not outcome.split.plausible:
         outcome.problems.append(f"the split was {outcome.split.observed:.1%}, wanted {outcome.split.wanted:.0%}")
+    for one in outcome.judged:
+        if one.promoted != one.candidate.good:
+            wanted = "promoted" if one.candidate.good else "rolled back"
+            outcome.problems.append(f"version {one.candidate.version} was not {wanted}: {one.message}")
     weak, better = outcome.trained.values()
     if better.accuracy <= weak.accuracy:
         outcome.problems.append("the second version is not better than the first")
@@ -210,8 +244,27 @@ def _show(outcome: Outcome, seconds: float) -> None:
     table.add_row("requests failed", f"[{'red' if outcome.failed else 'green'}]{outcome.failed}[/]")
     table.add_row("the whole demo", f"{seconds:.0f} s")
     console.print(table)
+    console.print(_judged_table(outcome.judged))
     for problem in outcome.problems:
         console.print(f"[red]not as promised:[/] {problem}")
+
+
+def _judged_table(all_judged: list[Judged]) -> Table:
+    table = Table(title="What the releases decided by themselves", title_justify="left")
+    for heading in ("version", "verdict", "decided in", "first bad answer to none", "harmed", "because"):
+        table.add_column(heading)
+    for one in all_judged:
+        verdict = "[green]promoted[/]" if one.promoted else "[yellow]rolled back[/]"
+        to_zero = f"{one.first_bad_to_zero:.1f} s" if one.first_bad_to_zero is not None else ""
+        table.add_row(
+            f"{one.candidate.version}: {one.candidate.label}",
+            verdict,
+            f"{one.seconds:.1f} s",
+            to_zero,
+            "" if one.candidate.good else f"{one.harmed} requests",
+            one.message,
+        )
+    return table
 
 
 def _say(text: str) -> None:

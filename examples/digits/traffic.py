@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import tritonclient.grpc.aio as triton
 from tritonclient.utils import InferenceServerException
 
 CLIENTS = 4
+USERS = 40  # of those clients: whose bad requests count once in a burst
 PAUSE_SECONDS = 0.005  # keeps two cores from being spent on asking alone
 PATIENCE_SECONDS = 20.0
 
@@ -27,6 +29,9 @@ class Answer:
     version: int
     right: bool
     failure: str = ""
+    request_id: str = ""
+    digit: int = -1  # what it answered
+    label: int = -1  # what was right
 
 
 class Traffic:
@@ -35,6 +40,8 @@ class Traffic:
     def __init__(self, address: str, model: str, images: np.ndarray, labels: np.ndarray) -> None:
         self._address, self._model = address, model
         self._images, self._labels = images, labels
+        self._run_id = secrets.token_hex(4)
+        self._count = itertools.count()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
         self.answers: list[Answer] = []
@@ -78,10 +85,12 @@ class Traffic:
         image = self._images[row : row + 1]
         tensor = triton.InferInput("image", image.shape, "FP32")
         tensor.set_data_from_numpy(image)
+        name, label = f"{self._run_id}-{next(self._count)}", int(self._labels[row])
+        who = {"x-bmase-client": f"user-{row % USERS}"}
         sent = time.monotonic()
         try:
-            result = await client.infer(self._model, [tensor], client_timeout=10)
+            result = await client.infer(self._model, [tensor], request_id=name, headers=who, client_timeout=10)
         except InferenceServerException as error:
-            return Answer(sent, time.monotonic(), 0, False, str(error))
-        right = int(result.as_numpy("digit")[0, 0]) == int(self._labels[row])
-        return Answer(sent, time.monotonic(), int(result.get_response().model_version), right)
+            return Answer(sent, time.monotonic(), 0, False, str(error), name, label=label)
+        digit, version = int(result.as_numpy("digit")[0, 0]), int(result.get_response().model_version)
+        return Answer(sent, time.monotonic(), version, digit == label, "", name, digit, label)
