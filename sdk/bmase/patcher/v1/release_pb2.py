@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62mase/patcher/v1/release.proto\x12\x10\x62mase.patcher.v1\x1a\x1f\x62mase/monitor/v1/evidence.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x05\n\x07Release\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tcandidate\x18\x03 \x01(\x03\x12\x0e\n\x06stable\x18\x04 \x01(\x03\x12/\n\x06policy\x18\x05 \x01(\x0b\x32\x1f.bmase.patcher.v1.ReleasePolicy\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.bmase.patcher.v1.Release.State\x12\x0c\n\x04step\x18\x07 \x01(\x05\x12\x0f\n\x07percent\x18\x08 \x01(\x01\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x15\n\rwaits_at_gate\x18\x0c \x01(\x08\x12,\n\x08\x65vidence\x18\r \x01(\x0b\x32\x1a.bmase.monitor.v1.Evidence\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstep_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x12 \x01(\t\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\"\xc3\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_DEPLOYING\x10\x01\x12\x10\n\x0cSTATE_SHADOW\x10\x02\x12\x12\n\x0eSTATE_STEPPING\x10\x03\x12\x12\n\x0eSTATE_PROMOTED\x10\x04\x12\x13\n\x0fSTATE_COMPLETED\x10\x05\x12\x16\n\x12STATE_ROLLING_BACK\x10\x06\x12\x15\n\x11STATE_ROLLED_BACK\x10\x07\x12\x10\n\x0cSTATE_FAILED\x10\x08\"\x8c\x03\n\rReleasePolicy\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.bmase.patcher.v1.Step\x12,\n\x05judge\x18\x02 \x01(\x0b\x32\x1d.bmase.monitor.v1.JudgePolicy\x12\x16\n\x0eshadow_samples\x18\x03 \x01(\x05\x12\'\n\x04keep\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08keep_old\x18\x05 \x01(\x08\x12+\n\x08webhooks\x18\x06 \x03(\x0b\x32\x19.bmase.patcher.v1.Webhook\x12=\n\non_timeout\x18\x07 \x01(\x0e\x32).bmase.patcher.v1.ReleasePolicy.OnTimeout\x12\x10\n\x08replicas\x18\x08 \x01(\x05\"U\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_HOLD\x10\x01\x12\x17\n\x13ON_TIMEOUT_ROLLBACK\x10\x02\"\x95\x01\n\x04Step\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x14\n\x0cmin_requests\x18\x02 \x01(\x03\x12+\n\x08min_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08max_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04gate\x18\x05 \x01(\x08\"P\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04gate\x18\x02 \x01(\x08\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"i\n\x14\x43reateReleaseRequest\x12*\n\x07release\x18\x01 \x01(\x0b\x32\x19.bmase.patcher.v1.Release\x12\x11\n\tcandidate\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x13ListReleasesRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x14ListReleasesResponse\x12+\n\x08releases\x18\x01 \x03(\x0b\x32\x19.bmase.patcher.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\"7\n\x16RollbackReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"O\n\x18ListReleaseEventsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x19ListReleaseEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.bmase.patcher.v1.ReleaseEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\x0cReleaseEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x0f\n\x07percent\x18\x07 \x01(\x01\x12,\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x1a.bmase.monitor.v1.Evidence2\xea\x08\n\x0eReleaseService\x12u\n\rCreateRelease\x12&.bmase.patcher.v1.CreateReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"!\x82\xd3\xe4\x93\x02\x1b\"\x10/api/v1/releases:\x07release\x12o\n\nGetRelease\x12#.bmase.patcher.v1.GetReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/{name=releases/*}\x12w\n\x0cListReleases\x12%.bmase.patcher.v1.ListReleasesRequest\x1a&.bmase.patcher.v1.ListReleasesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/releases\x12R\n\x0cWatchRelease\x12%.bmase.patcher.v1.WatchReleaseRequest\x1a\x19.bmase.patcher.v1.Release0\x01\x12|\n\x0cPauseRelease\x12%.bmase.patcher.v1.PauseReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/{name=releases/*}:pause:\x01*\x12\x7f\n\rResumeRelease\x12&.bmase.patcher.v1.ResumeReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"+\x82\xd3\xe4\x93\x02%\" /api/v1/{name=releases/*}:resume:\x01*\x12\x82\x01\n\x0ePromoteRelease\x12\'.bmase.patcher.v1.PromoteReleaseRequest\x1a\x19.bmase.patcher.v1.Release\",\x82\xd3\xe4\x93\x02&\"!/api/v1/{name=releases/*}:promote:\x01*\x12\x85\x01\n\x0fRollbackRelease\x12(.bmase.patcher.v1.RollbackReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{name=releases/*}:rollback:\x01*\x12\x96\x01\n\x11ListReleaseEvents\x12*.bmase.patcher.v1.ListReleaseEventsRequest\x1a+.bmase.patcher.v1.ListReleaseEventsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/{name=releases/*}/eventsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62mase/patcher/v1/release.proto\x12\x10\x62mase.patcher.v1\x1a\x1f\x62mase/monitor/v1/evidence.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x05\n\x07Release\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tcandidate\x18\x03 \x01(\x03\x12\x0e\n\x06stable\x18\x04 \x01(\x03\x12/\n\x06policy\x18\x05 \x01(\x0b\x32\x1f.bmase.patcher.v1.ReleasePolicy\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.bmase.patcher.v1.Release.State\x12\x0c\n\x04step\x18\x07 \x01(\x05\x12\x0f\n\x07percent\x18\x08 \x01(\x01\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x15\n\rwaits_at_gate\x18\x0c \x01(\x08\x12,\n\x08\x65vidence\x18\r \x01(\x0b\x32\x1a.bmase.monitor.v1.Evidence\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tstep_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkeep_until\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x12 \x01(\t\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\"\xc3\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_DEPLOYING\x10\x01\x12\x10\n\x0cSTATE_SHADOW\x10\x02\x12\x12\n\x0eSTATE_STEPPING\x10\x03\x12\x12\n\x0eSTATE_PROMOTED\x10\x04\x12\x13\n\x0fSTATE_COMPLETED\x10\x05\x12\x16\n\x12STATE_ROLLING_BACK\x10\x06\x12\x15\n\x11STATE_ROLLED_BACK\x10\x07\x12\x10\n\x0cSTATE_FAILED\x10\x08\"\xa4\x03\n\rReleasePolicy\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.bmase.patcher.v1.Step\x12,\n\x05judge\x18\x02 \x01(\x0b\x32\x1d.bmase.monitor.v1.JudgePolicy\x12\x16\n\x0eshadow_samples\x18\x03 \x01(\x05\x12\'\n\x04keep\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08keep_old\x18\x05 \x01(\x08\x12+\n\x08webhooks\x18\x06 \x03(\x0b\x32\x19.bmase.patcher.v1.Webhook\x12=\n\non_timeout\x18\x07 \x01(\x0e\x32).bmase.patcher.v1.ReleasePolicy.OnTimeout\x12\x10\n\x08replicas\x18\x08 \x01(\x05\x12\x16\n\x0ekeep_candidate\x18\t \x01(\x08\"U\n\tOnTimeout\x12\x1a\n\x16ON_TIMEOUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_TIMEOUT_HOLD\x10\x01\x12\x17\n\x13ON_TIMEOUT_ROLLBACK\x10\x02\"\x95\x01\n\x04Step\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x14\n\x0cmin_requests\x18\x02 \x01(\x03\x12+\n\x08min_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08max_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04gate\x18\x05 \x01(\x08\"P\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04gate\x18\x02 \x01(\x08\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"i\n\x14\x43reateReleaseRequest\x12*\n\x07release\x18\x01 \x01(\x0b\x32\x19.bmase.patcher.v1.Release\x12\x11\n\tcandidate\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\x13ListReleasesRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\\\n\x14ListReleasesResponse\x12+\n\x08releases\x18\x01 \x03(\x0b\x32\x19.bmase.patcher.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13WatchReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"#\n\x13PauseReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x14ResumeReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\"7\n\x16RollbackReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"O\n\x18ListReleaseEventsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x19ListReleaseEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.bmase.patcher.v1.ReleaseEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc5\x01\n\x0cReleaseEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x0f\n\x07percent\x18\x07 \x01(\x01\x12,\n\x08\x65vidence\x18\x08 \x01(\x0b\x32\x1a.bmase.monitor.v1.Evidence2\xea\x08\n\x0eReleaseService\x12u\n\rCreateRelease\x12&.bmase.patcher.v1.CreateReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"!\x82\xd3\xe4\x93\x02\x1b\"\x10/api/v1/releases:\x07release\x12o\n\nGetRelease\x12#.bmase.patcher.v1.GetReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/{name=releases/*}\x12w\n\x0cListReleases\x12%.bmase.patcher.v1.ListReleasesRequest\x1a&.bmase.patcher.v1.ListReleasesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/releases\x12R\n\x0cWatchRelease\x12%.bmase.patcher.v1.WatchReleaseRequest\x1a\x19.bmase.patcher.v1.Release0\x01\x12|\n\x0cPauseRelease\x12%.bmase.patcher.v1.PauseReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/{name=releases/*}:pause:\x01*\x12\x7f\n\rResumeRelease\x12&.bmase.patcher.v1.ResumeReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"+\x82\xd3\xe4\x93\x02%\" /api/v1/{name=releases/*}:resume:\x01*\x12\x82\x01\n\x0ePromoteRelease\x12\'.bmase.patcher.v1.PromoteReleaseRequest\x1a\x19.bmase.patcher.v1.Release\",\x82\xd3\xe4\x93\x02&\"!/api/v1/{name=releases/*}:promote:\x01*\x12\x85\x01\n\x0fRollbackRelease\x12(.bmase.patcher.v1.RollbackReleaseRequest\x1a\x19.bmase.patcher.v1.Release\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{name=releases/*}:rollback:\x01*\x12\x96\x01\n\x11ListReleaseEvents\x12*.bmase.patcher.v1.ListReleaseEventsRequest\x1a+.bmase.patcher.v1.ListReleaseEventsResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/{name=releases/*}/eventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,37 +56,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASE_STATE']._serialized_start=727
   _globals['_RELEASE_STATE']._serialized_end=922
   _globals['_RELEASEPOLICY']._serialized_start=925
-  _globals['_RELEASEPOLICY']._serialized_end=1321
-  _globals['_RELEASEPOLICY_ONTIMEOUT']._serialized_start=1236
-  _globals['_RELEASEPOLICY_ONTIMEOUT']._serialized_end=1321
-  _globals['_STEP']._serialized_start=1324
-  _globals['_STEP']._serialized_end=1473
-  _globals['_WEBHOOK']._serialized_start=1475
-  _globals['_WEBHOOK']._serialized_end=1555
-  _globals['_CREATERELEASEREQUEST']._serialized_start=1557
-  _globals['_CREATERELEASEREQUEST']._serialized_end=1662
-  _globals['_GETRELEASEREQUEST']._serialized_start=1664
-  _globals['_GETRELEASEREQUEST']._serialized_end=1697
-  _globals['_LISTRELEASESREQUEST']._serialized_start=1699
-  _globals['_LISTRELEASESREQUEST']._serialized_end=1790
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=1792
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=1884
-  _globals['_WATCHRELEASEREQUEST']._serialized_start=1886
-  _globals['_WATCHRELEASEREQUEST']._serialized_end=1921
-  _globals['_PAUSERELEASEREQUEST']._serialized_start=1923
-  _globals['_PAUSERELEASEREQUEST']._serialized_end=1958
-  _globals['_RESUMERELEASEREQUEST']._serialized_start=1960
-  _globals['_RESUMERELEASEREQUEST']._serialized_end=1996
-  _globals['_PROMOTERELEASEREQUEST']._serialized_start=1998
-  _globals['_PROMOTERELEASEREQUEST']._serialized_end=2049
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=2051
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=2106
-  _globals['_LISTRELEASEEVENTSREQUEST']._serialized_start=2108
-  _globals['_LISTRELEASEEVENTSREQUEST']._serialized_end=2187
-  _globals['_LISTRELEASEEVENTSRESPONSE']._serialized_start=2189
-  _globals['_LISTRELEASEEVENTSRESPONSE']._serialized_end=2289
-  _globals['_RELEASEEVENT']._serialized_start=2292
-  _globals['_RELEASEEVENT']._serialized_end=2489
-  _globals['_RELEASESERVICE']._serialized_start=2492
-  _globals['_RELEASESERVICE']._serialized_end=3622
+  _globals['_RELEASEPOLICY']._serialized_end=1345
+  _globals['_RELEASEPOLICY_ONTIMEOUT']._serialized_start=1260
+  _globals['_RELEASEPOLICY_ONTIMEOUT']._serialized_end=1345
+  _globals['_STEP']._serialized_start=1348
+  _globals['_STEP']._serialized_end=1497
+  _globals['_WEBHOOK']._serialized_start=1499
+  _globals['_WEBHOOK']._serialized_end=1579
+  _globals['_CREATERELEASEREQUEST']._serialized_start=1581
+  _globals['_CREATERELEASEREQUEST']._serialized_end=1686
+  _globals['_GETRELEASEREQUEST']._serialized_start=1688
+  _globals['_GETRELEASEREQUEST']._serialized_end=1721
+  _globals['_LISTRELEASESREQUEST']._serialized_start=1723
+  _globals['_LISTRELEASESREQUEST']._serialized_end=1814
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=1816
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=1908
+  _globals['_WATCHRELEASEREQUEST']._serialized_start=1910
+  _globals['_WATCHRELEASEREQUEST']._serialized_end=1945
+  _globals['_PAUSERELEASEREQUEST']._serialized_start=1947
+  _globals['_PAUSERELEASEREQUEST']._serialized_end=1982
+  _globals['_RESUMERELEASEREQUEST']._serialized_start=1984
+  _globals['_RESUMERELEASEREQUEST']._serialized_end=2020
+  _globals['_PROMOTERELEASEREQUEST']._serialized_start=2022
+  _globals['_PROMOTERELEASEREQUEST']._serialized_end=2073
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=2075
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=2130
+  _globals['_LISTRELEASEEVENTSREQUEST']._serialized_start=2132
+  _globals['_LISTRELEASEEVENTSREQUEST']._serialized_end=2211
+  _globals['_LISTRELEASEEVENTSRESPONSE']._serialized_start=2213
+  _globals['_LISTRELEASEEVENTSRESPONSE']._serialized_end=2313
+  _globals['_RELEASEEVENT']._serialized_start=2316
+  _globals['_RELEASEEVENT']._serialized_end=2513
+  _globals['_RELEASESERVICE']._serialized_start=2516
+  _globals['_RELEASESERVICE']._serialized_end=3646
 # @@protoc_insertion_point(module_scope)

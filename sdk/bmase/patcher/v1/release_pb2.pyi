@@ -76,7 +76,7 @@ class Release(_message.Message):
     def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., candidate: _Optional[int] = ..., stable: _Optional[int] = ..., policy: _Optional[_Union[ReleasePolicy, _Mapping]] = ..., state: _Optional[_Union[Release.State, str]] = ..., step: _Optional[int] = ..., percent: _Optional[float] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., paused: _Optional[bool] = ..., waits_at_gate: _Optional[bool] = ..., evidence: _Optional[_Union[_evidence_pb2.Evidence, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keep_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ReleasePolicy(_message.Message):
-    __slots__ = ("steps", "judge", "shadow_samples", "keep", "keep_old", "webhooks", "on_timeout", "replicas")
+    __slots__ = ("steps", "judge", "shadow_samples", "keep", "keep_old", "webhooks", "on_timeout", "replicas", "keep_candidate")
     class OnTimeout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ON_TIMEOUT_UNSPECIFIED: _ClassVar[ReleasePolicy.OnTimeout]
@@ -93,6 +93,7 @@ class ReleasePolicy(_message.Message):
     WEBHOOKS_FIELD_NUMBER: _ClassVar[int]
     ON_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[Step]
     judge: _evidence_pb2.JudgePolicy
     shadow_samples: int
@@ -101,7 +102,8 @@ class ReleasePolicy(_message.Message):
     webhooks: _containers.RepeatedCompositeFieldContainer[Webhook]
     on_timeout: ReleasePolicy.OnTimeout
     replicas: int
-    def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., judge: _Optional[_Union[_evidence_pb2.JudgePolicy, _Mapping]] = ..., shadow_samples: _Optional[int] = ..., keep: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_old: _Optional[bool] = ..., webhooks: _Optional[_Iterable[_Union[Webhook, _Mapping]]] = ..., on_timeout: _Optional[_Union[ReleasePolicy.OnTimeout, str]] = ..., replicas: _Optional[int] = ...) -> None: ...
+    keep_candidate: bool
+    def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., judge: _Optional[_Union[_evidence_pb2.JudgePolicy, _Mapping]] = ..., shadow_samples: _Optional[int] = ..., keep: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_old: _Optional[bool] = ..., webhooks: _Optional[_Iterable[_Union[Webhook, _Mapping]]] = ..., on_timeout: _Optional[_Union[ReleasePolicy.OnTimeout, str]] = ..., replicas: _Optional[int] = ..., keep_candidate: _Optional[bool] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("percent", "min_requests", "min_time", "max_time", "gate")
