@@ -106,6 +106,29 @@ def events(cli: Cli, *, release: Release) -> None:
     cli.out.rows(list(cli.client.releases.events(_named(cli, release))), EVENTS)
 
 
+@command(app, "report")
+def report(
+    cli: Cli,
+    *,
+    release: Release,
+    to: Annotated[Path, typer.Option("--to", "-o", help="A file that ends in .html or .md.")] = Path("release.html"),
+) -> None:
+    """Write down what was decided when and on which numbers, with a picture."""
+    from bmase import plots, reports  # noqa: PLC0415
+
+    if to.suffix not in {".html", ".md"}:
+        raise typer.BadParameter("--to must end in .html or .md")
+    seen = cli.client.releases.get(_named(cli, release))
+    history = list(cli.client.releases.events(seen.name))
+    if to.suffix == ".html":
+        to.write_text(reports.webpage(seen, history), encoding="utf-8")
+    else:
+        picture = to.with_suffix(".png")
+        picture.write_bytes(plots.release(history))
+        to.write_text(reports.markdown(seen, history, picture.name), encoding="utf-8")
+    cli.out.done({"file": str(to)}, f"wrote {to}")
+
+
 @command(app, "pause")
 def pause(cli: Cli, *, release: Release) -> None:
     """Stay at the present weights; a bad version is rolled back all the same."""
