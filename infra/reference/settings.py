@@ -15,6 +15,7 @@ PROGRAMS = {
     "patcher": "services.patcher.config",
     "agent": "services.patcher.agent.config",
     "gateway": "services.gateway.config",
+    "monitor": "services.monitor.config",
 }
 HEAD = """# Settings
 

@@ -1,0 +1,3 @@
+from services.monitor import app
+
+app.main()

@@ -1,0 +1,221 @@
+"""What a comparison makes of events, counters and disturbances, and that it survives its process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from services.monitor.collector import Increment, Look
+from services.monitor.comparison import Comparison
+from services.monitor.counters import Tally
+from services.monitor.documents import GatewayReport, Placements, RouteDocument, Weighted
+from services.monitor.infra_events import Disturbance, Kind
+from services.monitor.intake.events import BadEvent
+from services.monitor.judge.evidence import Verdict, Why
+from services.monitor.judge.slow import Histogram
+from services.monitor.outcomes.model import OutcomeEvent
+from services.monitor.requests import NewComparison, Policy
+from services.monitor.weights import ModelWeights
+
+START = 1000.0
+BOUNDS = (1.0, 5.0, 10.0, 25.0, 50.0)
+
+
+def weights(candidate: int = 10) -> ModelWeights:
+    """Obeyed by the gateway `gw` since long before the start."""
+    made = ModelWeights()
+    made.see_reports({"gw": GatewayReport(epoch="e", routes_index=9, placements_index=9)}, 0)
+    made.see_placements(Placements(versions={"1": ("blue",), "2": ("green",)}), 1, "e", 1)
+    versions = (Weighted(version=1, weight=100 - candidate), Weighted(version=2, weight=candidate))
+    made.see_route(RouteDocument(versions=versions), 2, "e", 2)
+    return made
+
+
+def comparison(before: Histogram | None = None, **policy: float) -> Comparison:
+    wanted = NewComparison(
+        name="comparisons/r1", model="models/lin", stable=1, candidate=2, policy=Policy.model_validate(policy)
+    )
+    return Comparison.begin(wanted, before, START)
+
+
+def bad(number: int, version: int = 2, **more: object) -> BadEvent:
+    event = BadEvent(
+        time=START + 10 + number,
+        gateway="gw",
+        model="lin",
+        version=version,
+        client=f"client-{number}",
+        request_id="",
+        grpc_status="INTERNAL",
+        http_code=200,
+        flags="",
+        duration_ms=3.0,
+    )
+    return replace(event, **more)  # type: ignore[arg-type]
+
+
+def look(time: float, stable: Tally, candidate: Tally, begin: float | None = None, gateway: str = "gw") -> Look:
+    tallies = {("lin", 1): stable, ("lin", 2): candidate}
+    increment = Increment(gateway, time - 1 if begin is None else begin, time, tallies)
+    return Look(time, (increment,), answered=(gateway,), gateways=frozenset({"gw"}))
+
+
+def test_failures_of_the_candidate_alone_roll_it_back() -> None:
+    judged, known = comparison(), weights()
+    needed = 0
+    while not judged.rolled_back:
+        judged.bad(bad(needed), known)
+        needed += 1
+        assert needed < 12
+    judged.refresh(START + 30)
+    assert (judged.evidence.verdict, judged.evidence.reason) == (Verdict.ROLLBACK, Why.BAD_ERRORS)
+
+
+def test_failures_of_a_moment_with_unknown_weights_say_nothing() -> None:
+    judged, known = comparison(), weights()
+    known.see_route(RouteDocument(versions=(Weighted(version=1, weight=1),)), 99, "e", START + 5)
+    for number in range(50):
+        judged.bad(bad(number), known)
+    assert not judged.rolled_back
+    assert judged.skipped == 50
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"version": 3},
+        {"time": START - 1},
+        {"grpc_status": "INVALID_ARGUMENT"},
+        {"grpc_status": "RESOURCE_EXHAUSTED", "answered": False},
+        {"grpc_status": "", "http_code": 404},
+    ],
+)
+def test_what_is_not_a_version_s_fault_is_not_held_against_it(harmless: dict[str, object]) -> None:
+    judged, known = comparison(), weights()
+    for number in range(50):
+        judged.bad(bad(number, **harmless), known)
+    assert not judged.rolled_back
+
+
+def test_requests_that_reached_no_node_are_machines_until_they_go_on() -> None:
+    judged, known = comparison(), weights()
+    for number in range(9):
+        judged.bad(bad(number, grpc_status="UNAVAILABLE", flags="UF,URX", answered=False), known)
+    judged.refresh(START + 20)
+    assert judged.evidence.verdict is Verdict.HOLD
+    assert judged.evidence.infra_events == 9
+    assert judged.evidence.candidate.errors == 0
+
+
+def test_slowness_is_by_the_threshold_of_the_start() -> None:
+    before = Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))
+    judged, known = comparison(before), weights()
+    assert judged.judge.slow_ms == 25.0
+    for number in range(50):
+        judged.bad(bad(number, grpc_status="OK", duration_ms=24.0), known)
+    assert not judged.rolled_back
+    for number in range(12):
+        judged.bad(bad(100 + number, grpc_status="OK", duration_ms=25.0), known)
+    judged.refresh(START + 200)
+    assert judged.evidence.reason is Why.BAD_SLOW
+
+
+def test_counts_meet_the_errors_that_were_told() -> None:
+    judged, known = comparison(), weights()
+    judged.bad(bad(0, version=1), known)
+    judged.counted(look(START + 12, Tally(90, 1, {5.0: 90}), Tally(10, 0, {5.0: 0, 10.0: 10})), known)
+    judged.refresh(START + 12)
+    said = judged.evidence
+    assert (said.time, said.declared_share, said.realised_share) == (START + 12, 0.1, 0.1)
+    assert (said.stable.requests, said.stable.errors, said.candidate.requests) == (90, 1, 10)
+    assert 0 < said.stable.p50_ms <= 5 < said.candidate.p50_ms <= 10
+
+
+def test_a_second_in_which_weights_changed_counts_but_is_not_compared() -> None:
+    judged, known = comparison(), weights()
+    known.see_route(
+        RouteDocument(versions=(Weighted(version=1, weight=1), Weighted(version=2, weight=1))), 9, "e", 1011
+    )
+    known.see_reports({"gw": GatewayReport(epoch="e", routes_index=9, placements_index=9)}, 1011.2)
+    judged.counted(look(1011.5, Tally(90), Tally(10)), known)
+    judged.refresh(1011.5)
+    assert (judged.evidence.stable.requests, judged.evidence.declared_share) == (90, 0.0)
+    judged.counted(look(1014, Tally(50), Tally(50)), known)
+    judged.refresh(1014)
+    assert (judged.evidence.stable.requests, judged.evidence.realised_share) == (140, 0.5)
+
+
+def test_errors_that_nobody_told_count_and_forbid_a_promotion() -> None:
+    judged, known = comparison(), weights()
+    for second in range(10, 400):
+        errors = 2 if second == 395 else 0
+        judged.counted(look(START + second, Tally(900), Tally(100, errors)), known)
+        judged.refresh(START + second)
+        if second == 394:
+            assert judged.evidence.verdict is Verdict.PROMOTE
+    assert judged.evidence.reason is Why.EVENTS_LOST
+    assert judged.evidence.lost_events == 2
+    assert judged.evidence.candidate.errors == 2
+
+
+def test_silence_is_no_news() -> None:
+    judged, known = comparison(), weights()
+    judged.counted(look(START + 10, Tally(900), Tally(100)), known)
+    judged.counted(Look(START + 20, gateways=frozenset({"gw"})), known)
+    judged.refresh(START + 20)
+    assert (judged.evidence.time, judged.evidence.reason) == (START + 10, Why.STALE)
+
+
+def test_only_the_losses_of_compared_versions_disturb() -> None:
+    judged = comparison()
+    judged.disturbed(Disturbance(START + 5, Kind.NODE_LOST, "", "lin", 7))
+    judged.disturbed(Disturbance(START + 5, Kind.NODE_LOST, "", "other", 2))
+    judged.refresh(START + 6)
+    assert judged.evidence.infra_events == 0
+    judged.disturbed(Disturbance(START + 5, Kind.NODE_LOST, "", "lin", 2))
+    judged.disturbed(Disturbance(START + 5, Kind.COUNTERS_RESET, "", gateway="gw"))
+    judged.refresh(START + 6)
+    assert (judged.evidence.infra_events, judged.evidence.reason) == (2, Why.INFRA)
+
+
+def test_wrong_outcomes_roll_back_also_when_only_the_report_is_known() -> None:
+    judged, known = comparison(), weights()
+    for number in range(30):
+        judged.outcome(OutcomeEvent(START + 10 + number, "lin", 2, "", f"request-{number}", True, sampled=False), known)
+    judged.refresh(START + 50)
+    assert judged.evidence.reason is Why.BAD_OUTCOMES
+    assert judged.evidence.candidate.wrong == 30
+
+
+def test_it_goes_on_in_the_next_process() -> None:
+    judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))), weights()
+    judged.counted(look(START + 12, Tally(90, 0, {5.0: 90}), Tally(10, 0, {5.0: 10})), known)
+    for number in range(3):
+        judged.bad(bad(number), known)
+    judged.refresh(START + 20)
+    restored = Comparison.from_json(json.loads(json.dumps(judged.to_json())))
+    restored.refresh(START + 20)
+    assert restored.evidence == judged.evidence
+    assert restored.definition == judged.definition
+    for number in range(3, 12):
+        judged.bad(bad(number), known)
+        restored.bad(bad(number), known)
+    assert restored.rolled_back
+    judged.refresh(START + 30)
+    restored.refresh(START + 30)
+    assert restored.evidence == judged.evidence
+
+
+def test_an_ended_one_keeps_its_evidence_and_forgets_who_failed() -> None:
+    judged, known = comparison(), weights()
+    for number in range(12):
+        judged.bad(bad(number), known)
+    judged.end(START + 30)
+    judged.end(START + 99)
+    assert judged.ended == START + 30
+    kept = judged.to_json()
+    assert "client-" not in json.dumps(kept)
+    restored = Comparison.from_json(kept)
+    assert (restored.ended, restored.evidence.reason) == (START + 30, Why.BAD_ERRORS)
