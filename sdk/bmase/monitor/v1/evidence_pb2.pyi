@@ -86,7 +86,7 @@ class Suspicion(_message.Message):
     def __init__(self, kind: _Optional[_Union[Suspicion.Kind, str]] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., stable_events: _Optional[int] = ..., candidate_events: _Optional[int] = ..., stable_raw: _Optional[int] = ..., candidate_raw: _Optional[int] = ..., ratio: _Optional[float] = ...) -> None: ...
 
 class Evidence(_message.Message):
-    __slots__ = ("time", "verdict", "reason", "message", "stable", "candidate", "suspicions", "upper_difference", "declared_share", "realised_share", "split_evidence", "slow_ms", "infra_events", "lost_events", "infra_until")
+    __slots__ = ("time", "verdict", "reason", "message", "stable", "candidate", "suspicions", "upper_difference", "declared_share", "realised_share", "split_evidence", "slow_ms", "infra_events", "lost_events", "infra_until", "more_requests")
     class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERDICT_UNSPECIFIED: _ClassVar[Evidence.Verdict]
@@ -112,6 +112,7 @@ class Evidence(_message.Message):
     INFRA_EVENTS_FIELD_NUMBER: _ClassVar[int]
     LOST_EVENTS_FIELD_NUMBER: _ClassVar[int]
     INFRA_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    MORE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     verdict: Evidence.Verdict
     reason: str
@@ -127,4 +128,5 @@ class Evidence(_message.Message):
     infra_events: int
     lost_events: int
     infra_until: _timestamp_pb2.Timestamp
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., verdict: _Optional[_Union[Evidence.Verdict, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stable: _Optional[_Union[Arm, _Mapping]] = ..., candidate: _Optional[_Union[Arm, _Mapping]] = ..., suspicions: _Optional[_Iterable[_Union[Suspicion, _Mapping]]] = ..., upper_difference: _Optional[float] = ..., declared_share: _Optional[float] = ..., realised_share: _Optional[float] = ..., split_evidence: _Optional[float] = ..., slow_ms: _Optional[float] = ..., infra_events: _Optional[int] = ..., lost_events: _Optional[int] = ..., infra_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    more_requests: int
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., verdict: _Optional[_Union[Evidence.Verdict, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stable: _Optional[_Union[Arm, _Mapping]] = ..., candidate: _Optional[_Union[Arm, _Mapping]] = ..., suspicions: _Optional[_Iterable[_Union[Suspicion, _Mapping]]] = ..., upper_difference: _Optional[float] = ..., declared_share: _Optional[float] = ..., realised_share: _Optional[float] = ..., split_evidence: _Optional[float] = ..., slow_ms: _Optional[float] = ..., infra_events: _Optional[int] = ..., lost_events: _Optional[int] = ..., infra_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., more_requests: _Optional[int] = ...) -> None: ...
