@@ -12,6 +12,7 @@ HOST = "127.0.0.1"
 DEFAULTS = {
     "gateway": 8080,
     "envoy_admin": 9901,
+    "envoy_statistics": 9902,
     "control": 8081,
     "control_metrics": 9081,
     "registry": 8082,

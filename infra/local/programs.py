@@ -144,6 +144,7 @@ def _gateway_settings(suite: Suite) -> dict[str, str]:
     settings = _service(suite, "gateway", "control")
     settings["BMASE_GATEWAY_ENVOY_LISTEN"] = suite.address("gateway")
     settings["BMASE_GATEWAY_ENVOY_ADMIN"] = suite.address("envoy_admin")
+    settings["BMASE_GATEWAY_ENVOY_STATISTICS"] = suite.address("envoy_statistics")
     return settings
 
 

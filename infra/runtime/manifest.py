@@ -13,8 +13,10 @@ from typing import Any
 from infra.runtime.errors import ManifestError
 
 MANIFEST = Path(__file__).with_name("manifest.toml")
-KINDS = ("pypi", "debian")
+KINDS = ("pypi", "debian", "venv")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Fields that came after items were in people's caches: without a value they do not make another item.
+_LATER = frozenset({"requirements", "entry"})
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Item:
     omit: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     modes: tuple[str, ...] = ()  # files made executable besides the executables
+    requirements: str = ""  # of an environment: the file below the checkout that pins its wheels
+    entry: str = ""  # of an environment: `module:function` that its one program calls
     system: bool = False
     default: bool = False
 
@@ -44,7 +48,8 @@ class Item:
     @property
     def key(self) -> str:
         """Names the unpacked folder: any change of what is fetched or unpacked gives another one."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        said = {name: value for name, value in asdict(self).items() if value or name not in _LATER}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.name}-{self.version}-{digest}"
 
     def wants(self, member: str) -> bool:
@@ -66,13 +71,23 @@ def _problem(item: Item) -> str:
         "file and sha256 belong together": bool(item.file) != bool(item.sha256),
         "a wheel needs file, sha256 and unpack": item.kind == "pypi" and not (item.sha256 and item.unpack),
         "a Debian package needs its suite": item.kind == "debian" and not item.suite,
+        "an environment needs requirements, an entry and one executable": item.kind == "venv"
+        and not (item.requirements and item.entry and len(item.executables) == 1),
         f"path {unsafe[:1]} leaves the item's folder": bool(unsafe),
     }
     return next((problem for problem, holds in contradictions.items() if holds), "")
 
 
 def _paths(item: Item) -> list[str]:
-    return [*item.executables.values(), *item.libraries.values(), *item.links, *item.modes, *item.unpack, item.file]
+    return [
+        *item.executables.values(),
+        *item.libraries.values(),
+        *item.links,
+        *item.modes,
+        *item.unpack,
+        item.file,
+        item.requirements,
+    ]
 
 
 def _escapes(path: str) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.runtime import debs, preflight, tritonpython, wheels
+from infra.runtime import debs, preflight, tritonpython, venvs, wheels
 from infra.runtime.errors import RuntimeSetupError
+from infra.runtime.layout import CHECKOUT
 from infra.runtime.manifest import Item
 from infra.runtime.store import make_executable
 
@@ -82,6 +83,9 @@ def fetched(item: Item) -> Step:
     """The pinned item out of the cache."""
     links = {item.name: ".", **{f"bin/{n}": p for n, p in item.executables.items()}}
     links |= {f"lib/{n}": p for n, p in item.libraries.items()}
+    if item.kind == "venv":
+        key = venvs.key(item.key, (CHECKOUT / item.requirements).read_bytes(), venvs.base_python())
+        return Step(item.name, f"{item.name} {item.version}", key, links, functools.partial(_install, item))
     return Step(item.name, f"{item.name} {item.version}", item.key, links, functools.partial(_fetch, item))
 
 
@@ -106,6 +110,15 @@ def found_library(item: Item) -> Step | None:
 
 def _nothing(folder: Path, report: Report) -> None:
     """The build of a step that needs none."""
+
+
+def _install(item: Item, folder: Path, report: Report) -> None:
+    report("installing")
+    preflight.check_architecture(item.name)
+    preflight.check_python()
+    probe = f"import {item.entry.partition(':')[0]}"
+    venvs.make(folder, item.name, CHECKOUT / item.requirements, probe, "libstdc++6")
+    venvs.write_starter(folder / next(iter(item.executables.values())), item.entry)
 
 
 def _fetch(item: Item, folder: Path, report: Report) -> None:

@@ -50,6 +50,7 @@ VERSIONS = {
     "mariadbd": (["--no-defaults", "--version"], "MariaDB"),
     "h2load": (["--version"], "h2load nghttp2/"),
     "nginx": (["-v"], "nginx version"),
+    "secantusdb": (["--help"], "--storage-path"),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.runtime import bring as fetching
-from infra.runtime import debs, manifest, plan, preflight, tritonpython, wheels
+from infra.runtime import debs, manifest, plan, preflight, tritonpython, venvs, wheels
 from infra.runtime.errors import RuntimeSetupError
 from infra.runtime.layout import Layout
 from infra.runtime.progress import Progress
@@ -261,6 +261,18 @@ def test_the_python_environment_is_another_for_other_wheels_or_another_interpret
         tritonpython.key(b"numpy==1", Path("/usr/bin/python3"), "3.11.7"),
     ]
     assert len({base, *others}) == 4
+
+
+def test_a_starter_calls_the_entry_of_the_environment_it_lies_in(tmp_path: Path) -> None:
+    folder = tmp_path / "item" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to("/bin/echo")
+    venvs.write_starter(folder / "tool", "tool.cli:main")
+    link = tmp_path / "tool"
+    link.symlink_to(folder / "tool")
+    said = subprocess.run([link, "--port", "1 2"], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("from tool.cli import main; sys.exit(main()) --port 1 2\n")
+    assert said.startswith("-I -c")
 
 
 def test_libpython_is_looked_for_where_the_interpreter_says(tmp_path: Path) -> None:

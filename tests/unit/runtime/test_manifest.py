@@ -26,6 +26,14 @@ PACKAGE: dict[str, Any] = {
     "version": "1",
     "executables": {"tool": "usr/bin/tool"},
 }
+ENVIRONMENT: dict[str, Any] = {
+    "kind": "venv",
+    "package": "tool",
+    "version": "1.0",
+    "requirements": "infra/runtime/tool.txt",
+    "entry": "tool.cli:main",
+    "executables": {"tool": "bin/tool"},
+}
 
 
 def test_the_projects_own_manifest_holds_together() -> None:
@@ -59,6 +67,23 @@ def test_a_contradiction_is_refused_with_its_reason(change: dict[str, Any], comp
 def test_a_debian_item_needs_its_suite() -> None:
     with pytest.raises(ManifestError, match="suite"):
         manifest.parse({"thing": {**PACKAGE, "suite": ""}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"requirements": ""}, {"entry": ""}, {"executables": {"tool": "bin/tool", "other": "bin/other"}}],
+)
+def test_an_environment_needs_its_wheels_and_one_program(change: dict[str, Any]) -> None:
+    manifest.parse({"thing": ENVIRONMENT})
+    with pytest.raises(ManifestError, match="an environment needs"):
+        manifest.parse({"thing": {**ENVIRONMENT, **change}})
+    with pytest.raises(ManifestError, match="leaves the item's folder"):
+        manifest.parse({"thing": {**ENVIRONMENT, "requirements": "../elsewhere.txt"}})
+
+
+def test_fields_that_came_later_make_no_other_item_of_what_is_cached() -> None:
+    # As this item's folder was called by the first release that had it.
+    assert manifest.parse({"thing": WHEEL})["thing"].key == "thing-1.0-1a202fcb8e4a"
 
 
 def test_two_items_may_not_bring_the_same_program() -> None:

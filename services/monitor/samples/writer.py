@@ -1,0 +1,183 @@
+"""Brings samples into the store in batches, without ever making anybody wait.
+
+What comes faster than the store takes it, or while the store is away, is dropped, oldest first, and counted. Everything
+here runs in the event loop; only `run` waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+
+from services.kit.errors import DomainError
+from services.monitor.samples.model import Batch, Report, Rules, Sample
+from services.monitor.samples.store import SampleStore
+
+log = structlog.get_logger(__name__)
+
+BATCH = 256
+BATCH_BYTES = 4 * 1024 * 1024
+GATHER_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 15.0
+SWEEP_SECONDS = 30.0
+MAX_REPORTS = 20_000
+
+
+class Writer:
+    """One store, one queue.
+
+    `rules` says at the moment of writing what is allowed: settings may have become stricter while a sample waited.
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        rules: Callable[[str], Rules],
+        *,
+        max_samples: int = 4096,
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._max_samples, self._max_bytes = max_samples, max_bytes
+        self._samples: deque[Sample] = deque()
+        self._reports: deque[Report] = deque(maxlen=MAX_REPORTS)
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._sweep_now = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.available = True
+        self.dropped: Counter[str] = Counter()
+        self.written = 0
+        self.sizes: Mapping[str, int] = {}
+
+    @property
+    def queued(self) -> int:
+        """Samples that wait."""
+        return len(self._samples)
+
+    def put(self, sample: Sample) -> None:
+        """Takes a sample over; never waits."""
+        self._samples.append(sample)
+        self._queued_bytes += sample.weight()
+        while len(self._samples) > self._max_samples or self._queued_bytes > self._max_bytes:
+            self._drop(self._samples.popleft())
+        self._told()
+
+    def report(self, report: Report) -> None:
+        """Takes the outcome of a sample that was kept earlier; never waits."""
+        self._reports.append(report)
+        self._told()
+
+    def sweep(self) -> None:
+        """Enforces the rules soon, as they may have changed."""
+        self._sweep_now.set()
+
+    async def flushed(self) -> None:
+        """Returns when all that was put has been written or dropped."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Writes and sweeps for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write_all(), name="samples writer")
+            tasks.create_task(self._sweep_all(), name="samples sweeper")
+
+    def _told(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    def _drop(self, sample: Sample) -> None:
+        self._queued_bytes -= sample.weight()
+        self.dropped[sample.model] += 1
+
+    async def _write_all(self) -> None:
+        while True:
+            if not self._samples and not self._reports:
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+            await self._write(self._next())
+
+    def _next(self) -> Batch:
+        samples: list[Sample] = []
+        size = 0
+        while self._samples and len(samples) < BATCH and size < BATCH_BYTES:
+            sample = self._samples.popleft()
+            self._queued_bytes -= sample.weight()
+            size += sample.weight()
+            samples.append(sample)
+        reports = [self._reports.popleft() for _ in range(min(BATCH, len(self._reports)))]
+        return Batch(tuple(samples), tuple(reports))
+
+    async def _write(self, batch: Batch) -> None:
+        """Until it is written. Meanwhile the queue behind it stays bounded by itself."""
+        pause = RETRY_SECONDS
+        while True:
+            allowed = self._allowed(batch)
+            try:
+                await self._store.write(allowed)
+            except DomainError as error:
+                self._lost(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+                continue
+            except Exception:
+                # Written again it would fail again: a defect costs its batch, not all that come after it.
+                log.exception("samples.not_written", samples=len(allowed.samples))
+                self.dropped.update(sample.model for sample in allowed.samples)
+                return
+            self._back()
+            self.written += len(allowed.samples)
+            return
+
+    def _allowed(self, batch: Batch) -> Batch:
+        kept: list[Sample] = []
+        expires: dict[str, float] = {}
+        for sample in batch.samples:
+            rules = self._rules(sample.model)
+            if not rules.opt_out and not sample.holds(rules.redacted):
+                kept.append(sample)
+                expires[sample.id] = sample.time + rules.retention
+        return Batch(tuple(kept), batch.reports, expires)
+
+    def _lost(self, error: DomainError) -> None:
+        if self.available:
+            log.warning("samples.store_lost", error=error.message, cause=str(error.__cause__ or "")[:300])
+        self.available = False
+
+    def _back(self) -> None:
+        if not self.available:
+            log.info("samples.store_back", dropped=sum(self.dropped.values()))
+        self.available = True
+
+    async def _sweep_all(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._sweep_now.wait()
+            self._sweep_now.clear()
+            try:
+                await self._sweep()
+            except DomainError as error:
+                self._lost(error)
+            except Exception:
+                log.exception("samples.not_swept")
+
+    async def _sweep(self) -> None:
+        for model in list(await self._store.sizes()):
+            await self._store.enforce(model, self._rules(model))
+        self.sizes = await self._store.sizes()
+
+    def describe(self) -> Iterator[tuple[str, str, float]]:
+        """Name, help and value of what is shown of it."""
+        yield "samples_queued", "Samples that wait for the store.", len(self._samples)
+        yield "samples_store_up", "Whether the last write or sweep reached the store of samples.", float(self.available)
+        yield "samples_stored_bytes", "Bytes of kept samples.", float(sum(self.sizes.values()))

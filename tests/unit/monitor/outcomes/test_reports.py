@@ -1,0 +1,172 @@
+"""The first report of a request counts, whichever of report and sample comes first, and over a restart."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from services.monitor.outcomes import Given, OutcomeEvent, Outcomes
+from services.monitor.outcomes.reports import Answered
+from services.monitor.samples.memory import MemoryStore
+from services.monitor.samples.model import Batch, Rules, Sample, Told, new_id
+from services.monitor.samples.writer import Writer
+
+pytestmark = pytest.mark.anyio
+
+
+class Desk:
+    """Outcomes over an empty store, with a clock that is set by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = time.time()
+        self.events: list[OutcomeEvent] = []
+        self.store = MemoryStore(1 << 20)
+        self.restart()
+
+    def restart(self) -> None:
+        self.outcomes = Outcomes(
+            self.folder, self.store, Writer(self.store, lambda model: Rules()), self.events.append, lambda: self.now
+        )
+
+    async def report(self, *given: Given) -> Answered:
+        return await self.outcomes.report("digits", given)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "outcomes")
+
+
+def sample(request_id: str = "r-1", prediction: str = "7", **more: object) -> Sample:
+    found: dict[str, object] = {"client": "client-1", "via": "weight", "version": 2, "time": 1000.0, **more}
+    return Sample(id=new_id(1000.0), model="digits", request_ids=(request_id,), prediction=prediction, **found)  # type: ignore[arg-type]
+
+
+def right(request_id: str = "r-1", label: str = "7", **more: object) -> Given:
+    return Given(request_id, label, 0.0, 2000.0, **more)  # type: ignore[arg-type]
+
+
+async def test_a_report_meets_its_sample(desk: Desk) -> None:
+    desk.outcomes.saw(sample())
+    assert await desk.report(right(label="3")) == Answered(1, 0, 0)
+    assert desk.events == [OutcomeEvent(1000.0, "digits", 2, "client-1", "r-1", wrong=True)]
+    assert desk.outcomes.accuracy.of("digits", 2) == (1, 1)
+
+
+async def test_a_report_waits_for_its_sample(desk: Desk) -> None:
+    assert await desk.report(right()) == Answered(0, 1, 0)
+    assert desk.events == []
+    joined = desk.outcomes.saw(sample())
+    assert joined.told == Told("7", 0.0, 2000.0, wrong=False)
+    assert [event.wrong for event in desk.events] == [False]
+    assert desk.outcomes.saw(sample()).told is None, "it met its sample already"
+
+
+async def test_repeats_change_nothing(desk: Desk) -> None:
+    desk.outcomes.saw(sample())
+    assert await desk.report(right(), right(), right(label="3")) == Answered(1, 0, 2)
+    assert await desk.report(right(label="3")) == Answered(0, 0, 1)
+    assert [event.wrong for event in desk.events] == [False]
+
+
+async def test_a_waiting_report_repeated_still_waits_once(desk: Desk) -> None:
+    await desk.report(right())
+    assert await desk.report(right()) == Answered(0, 0, 1)
+    desk.outcomes.saw(sample())
+    assert len(desk.events) == 1
+
+
+async def test_a_complete_report_needs_no_sample(desk: Desk) -> None:
+    assert await desk.report(right(label="3", version=4, prediction="7")) == Answered(1, 0, 0)
+    assert desk.events == [OutcomeEvent(2000.0, "digits", 4, "", "r-1", wrong=True, sampled=False)]
+
+
+async def test_one_that_waits_may_be_completed(desk: Desk) -> None:
+    await desk.report(right())
+    assert await desk.report(right(version=4, prediction="7")) == Answered(1, 0, 0)
+    assert await desk.report(right(version=4, prediction="7")) == Answered(0, 0, 1)
+    assert len(desk.events) == 1
+
+
+async def test_nobody_waits_longer_than_two_hours(desk: Desk) -> None:
+    await desk.report(right())
+    desk.now += 3601
+    await desk.report(right("r-2"))
+    desk.now += 3601
+    await desk.report(right("r-3"))
+    desk.outcomes.saw(sample("r-1"))
+    assert desk.events == []
+    desk.outcomes.saw(sample("r-2"))
+    assert len(desk.events) == 1
+
+
+async def test_a_restart_remembers_what_was_reported(desk: Desk) -> None:
+    desk.outcomes.saw(sample())
+    await desk.report(right(label="3"), right("r-2"))
+    desk.restart()
+    assert await desk.report(right(), right("r-2")) == Answered(0, 0, 2)
+    assert desk.outcomes.accuracy.of("digits", 2) == (1, 1)
+    desk.outcomes.saw(sample("r-2"))
+    assert [event.request_id for event in desk.events] == ["r-1", "r-2"]
+
+
+async def test_a_journal_cut_off_by_a_crash_is_read_as_far_as_it_goes(desk: Desk) -> None:
+    await desk.report(right("r-1"), right("r-2"))
+    path = desk.folder / "outcomes.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    desk.restart()
+    assert await desk.report(right("r-1"), right("r-2")) == Answered(0, 1, 1)
+
+
+async def test_after_a_restart_the_store_knows_the_request(desk: Desk) -> None:
+    kept = sample()
+    await desk.store.write(Batch((kept,), (), {kept.id: desk.now + 1000}))
+    assert await desk.report(right(label="3")) == Answered(1, 0, 0)
+    assert desk.events[0].version == 2
+    told = sample("r-9", told=Told("7", 0.0, 1.0, wrong=False))
+    await desk.store.write(Batch((told,), (), {told.id: desk.now + 1000}))
+    assert await desk.report(right("r-9")) == Answered(0, 0, 1)
+
+
+async def test_only_weighted_requests_are_judged(desk: Desk) -> None:
+    desk.outcomes.saw(sample(via="version"))
+    assert await desk.report(right()) == Answered(1, 0, 0)
+    assert desk.events == []
+    assert desk.outcomes.accuracy.of("digits", 2) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "prediction", "verdict"),
+    [
+        (Given("r", "7", 0.0, 0.0), "7", False),
+        (Given("r", "7", 0.0, 0.0), "7.0", False),
+        (Given("r", " 7", 0.0, 0.0), "7", False),
+        (Given("r", "cat", 0.0, 0.0), "Cat", True),
+        (Given("r", "", 0.4, 0.0), "", True),
+        (Given("r", "", 0.5, 0.0), "", False),
+        (Given("r", "7", 0.0, 0.0), "", None),
+    ],
+)
+async def test_when_an_answer_was_wrong(desk: Desk, given: Given, prediction: str, verdict: bool | None) -> None:
+    desk.outcomes.saw(sample("r", prediction))
+    await desk.report(given)
+    assert [event.wrong for event in desk.events] == ([] if verdict is None else [verdict])
+
+
+async def test_accuracy_forgets_after_an_hour(desk: Desk) -> None:
+    await desk.report(right(version=4, prediction="7"))
+    desk.now += 3700
+    assert desk.outcomes.accuracy.of("digits", 4) == (0, 0)
+    assert desk.outcomes.accuracy.totals["digits", 4, False] == 1
+
+
+async def test_memory_is_bounded(desk: Desk) -> None:
+    for number in range(120):
+        await desk.outcomes.report("digits", [right(f"r-{number}-{n}") for n in range(1000)])
+    assert desk.outcomes.waiting <= 200_000
+    files = list(desk.folder.iterdir())
+    assert len(files) == 2
+    assert sum(path.stat().st_size for path in files) < 50_000_000
