@@ -52,9 +52,9 @@ class Routing:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def gateway(self, name: str = "gateway") -> Gateway:
+    def gateway(self, name: str = "gateway", **settings: object) -> Gateway:
         """A started one."""
-        gateway = Gateway(self._folder, self.consul, name, {"envoy_workers": self._workers})
+        gateway = Gateway(self._folder, self.consul, name, {"envoy_workers": self._workers, **settings})
         self._stack.callback(gateway.stop)
         return gateway.start()
 

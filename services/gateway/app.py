@@ -45,7 +45,7 @@ async def build(stack: AsyncExitStack) -> None:
     world.restore(durable.load())
     control = Control(world, Publisher(configuration, admin), durable, reason)
     watches = Watches(consul, world, control)
-    reporter = Reporter(consul, settings.instance, settings.clients_address, control)
+    reporter = Reporter(consul, settings.instance, settings.clients_address, settings.statistics_address, control)
 
     for name, work in (
         ("publish", control.run()),
@@ -54,6 +54,7 @@ async def build(stack: AsyncExitStack) -> None:
         ("report", reporter.run()),
         ("routes", watches.routes()),
         ("placements", watches.placements()),
+        ("captures", watches.captures()),
         *((f"service {package}", watches.service(package)) for package in configuration.packages),
     ):
         supervise(stack, work, name)
@@ -63,7 +64,10 @@ async def build(stack: AsyncExitStack) -> None:
     registration = Registration(
         route_pb2_grpc.add_RouteServiceServicer_to_server, RouteServicer(operations), "bmase.gateway.v1.RouteService"
     )
-    await stack.enter_async_context(GrpcServer(settings, SERVICE, [registration], telemetry=observed, consul=consul))
+    # By this Prometheus finds the counters of Envoy.
+    meta = {"statistics": settings.statistics_address}
+    server = GrpcServer(settings, SERVICE, [registration], telemetry=observed, consul=consul, meta=meta)
+    await stack.enter_async_context(server)
 
 
 def main() -> None:

@@ -28,6 +28,12 @@ class GatewaySettings(ServiceSettings):
         default="", description="the address that clients are told, when it is not envoy_listen"
     )
     envoy_admin: str = Field(default="127.0.0.1:9901", description="Envoy's admin interface, on loopback only")
+    envoy_statistics: str = Field(
+        default="127.0.0.1:9902", description="host:port of GET /stats/prometheus, for the monitor and Prometheus"
+    )
+    envoy_statistics_advertise: str = Field(
+        default="", description="the address that others read statistics at, when it is not envoy_statistics"
+    )
     envoy_binary: Path | None = Field(default=None, description="default: .runtime/bin/envoy, then `envoy` on PATH")
     envoy_workers: int = Field(default=0, ge=0, le=256, description="0: one a processor")
     request_bytes: int = Field(default=64 * MEBIBYTE, ge=64 * 1024, le=1024 * MEBIBYTE, description="largest request")
@@ -47,7 +53,14 @@ class GatewaySettings(ServiceSettings):
         default=4096 * MEBIBYTE, ge=128 * MEBIBYTE, description="of Envoy; it sheds load before that"
     )
 
-    @field_validator("envoy_listen", "envoy_admin", "envoy_advertise")
+    capture_percent: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        description="of the requests that the monitor is shown, when there is one and the model says nothing else",
+    )
+
+    @field_validator("envoy_listen", "envoy_admin", "envoy_advertise", "envoy_statistics", "envoy_statistics_advertise")
     @classmethod
     def _is_address(cls, value: str) -> str:
         if value:
@@ -70,7 +83,17 @@ class GatewaySettings(ServiceSettings):
             raise ValueError(
                 f"envoy_listen={self.envoy_listen} names no address to dial: set envoy_advertise=host:port"
             )
+        if is_wildcard(split_address(self.envoy_statistics)[0]) and not self.envoy_statistics_advertise:
+            raise ValueError(
+                f"envoy_statistics={self.envoy_statistics} names no address to dial: set "
+                "envoy_statistics_advertise=host:port"
+            )
         return self
+
+    @property
+    def statistics_address(self) -> str:
+        """Where others read Envoy's statistics."""
+        return self.envoy_statistics_advertise or self.envoy_statistics
 
     @property
     def clients_address(self) -> str:
@@ -96,6 +119,7 @@ class GatewaySettings(ServiceSettings):
             requests=self.requests_per_node_set,
             connections=self.client_connections,
             heap_bytes=self.heap_bytes,
+            capture_percent=self.capture_percent,
         )
 
     def configuration(self) -> Configuration:
@@ -104,10 +128,12 @@ class GatewaySettings(ServiceSettings):
             name=self.instance,
             address=Endpoint(*split_address(self.envoy_listen)),
             admin=Endpoint(*split_address(self.envoy_admin)),
+            statistics=Endpoint(*split_address(self.envoy_statistics)),
             files=Files(self.data_dir.absolute() / "envoy"),
             limits=self.limits(),
             listener_tls=self._server_tls(),
             service_tls=self._client_tls(),
+            monitor_token=self.token is not None,
         )
 
     def _server_tls(self) -> Json | None:

@@ -165,6 +165,7 @@ class Control:
             not self._publisher.crowded
             and bool(self._publisher.baked)
             and (snapshot.nodes, snapshot.services) == (before.nodes, before.services)
+            and snapshot.monitored == before.monitored
             and all(self._publisher.only_weights(name, snapshot.models.get(name)) for name in self._pending)
         )
 
@@ -184,11 +185,13 @@ class Control:
 
     def _report_of(self) -> GatewayReport:
         placements, routes = self._world.placements.listing, self._world.routes.listing
+        captures = self._world.captures.listing
         same = placements.epoch == routes.epoch  # the indices of two stores do not go together
         return GatewayReport(
             epoch=routes.epoch if same else "",
             placements_index=placements.index if same else 0,
             routes_index=routes.index if same else 0,
+            captures_index=captures.index if same and captures.epoch == routes.epoch else 0,
             routes=len(self._world.routes.documents),
             rejected=dict(self._world.rejected),
         )
@@ -225,10 +228,10 @@ class Control:
 class Reporter:
     """Writes to Consul how far this gateway is, and again after the store lost it."""
 
-    def __init__(self, consul: Consul, name: str, address: str, control: Control) -> None:
+    def __init__(self, consul: Consul, name: str, address: str, statistics: str, control: Control) -> None:
         self._consul = consul
         self._key = GATEWAYS + name
-        self._address = address
+        self._addresses = {"address": address, "statistics": statistics}
         self._control = control
 
     async def run(self) -> None:
@@ -236,7 +239,7 @@ class Reporter:
         told, seen = GatewayReport(), 0
         while True:
             seen = await self._control.news.after(seen, 5)
-            now = self._control.applied.model_copy(update={"address": self._address})
+            now = self._control.applied.model_copy(update=self._addresses)
             if not now.epoch or now == told:
                 continue
             if await self._put(now):

@@ -3,6 +3,7 @@
     bmase/routes/<model>          ours: RouteDocument
     bmase/placements/<model>      the patcher's: where each version is ready
     bmase/nodes/<node>/info       the agent's: the node's addresses
+    bmase/captures/<model>        the monitor's: what it shall be shown of the model
     bmase/gateways/<gateway>      ours: how far this gateway is
 
 Fields that are not known are ignored, so that one side can be upgraded first.
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 ROUTES = "bmase/routes/"
 PLACEMENTS = "bmase/placements/"
 NODES = "bmase/nodes/"
+CAPTURES = "bmase/captures/"
 GATEWAYS = "bmase/gateways/"
 
 
@@ -82,7 +84,12 @@ class MirrorRule(Document):
 
 
 class RouteDocument(Document):
-    """A route as it is stored; `update_time` in RFC 3339."""
+    """A route as it is stored.
+
+    update_time    RFC 3339
+    release        the release that holds the route; empty: anybody may change it
+    fence          the highest that a release has come with; it outlives the release
+    """
 
     versions: tuple[Weighted, ...] = ()
     sticky: StickyRule | None = None
@@ -91,6 +98,8 @@ class RouteDocument(Document):
     timeout: float | None = Field(default=None, ge=0)
     retries: int = Field(default=0, ge=-1, le=10)
     update_time: str = ""
+    release: str = ""
+    fence: int = 0
 
     def used(self) -> set[int]:
         """Versions that the route cannot do without."""
@@ -122,13 +131,31 @@ class NodeDocument(Document):
     http: str = ""
 
 
+class CaptureDocument(Document):
+    """What the monitor is shown of a model.
+
+    percent    of the requests, with their answers; None: the gateway's own default
+    judged     each bad request by weight is told, with who asked
+    slow_ms    slower is bad; 0: none is
+    """
+
+    percent: float | None = Field(default=None, ge=0, le=100)
+    judged: bool = False
+    slow_ms: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
 class GatewayReport(Document):
-    """How far a gateway is: it has applied everything up to these indices of Consul, under this epoch."""
+    """How far a gateway is: it has applied everything up to these indices of Consul, under this epoch.
+
+    `statistics` is host:port where its Envoy serves GET /stats/prometheus.
+    """
 
     epoch: str = ""
     placements_index: int = 0
     routes_index: int = 0
+    captures_index: int = 0
     address: str = ""
+    statistics: str = ""
     routes: int = 0
     rejected: dict[str, str] = Field(default_factory=dict)
     time: str = ""

@@ -19,7 +19,7 @@ from services.kit.consul.model import Entry, Listing
 log = structlog.get_logger(__name__)
 
 FORMAT = 1
-SHELVES = ("routes", "placements", "routes_carried", "placements_carried")
+SHELVES = ("routes", "placements", "routes_carried", "placements_carried", "captures", "captures_carried")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Saved:
     placements_carried: Mapping[str, Entry] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    captures: Listing = field(default_factory=lambda: Listing(0, {}, ""))
+    captures_carried: Mapping[str, Entry] = field(default_factory=dict)
 
 
 class Durable:
@@ -63,6 +65,7 @@ class Durable:
             "format": FORMAT,
             "routes": [saved.routes.index, saved.routes.epoch],
             "placements": [saved.placements.index, saved.placements.epoch],
+            "captures": [saved.captures.index, saved.captures.epoch],
             "nodes": [asdict(node) for node in saved.nodes.values()],
             "services": {name: [asdict(e) for e in found] for name, found in saved.services.items()},
         }
@@ -73,6 +76,8 @@ class Durable:
             "placements": saved.placements.entries,
             "routes_carried": saved.routes_carried,
             "placements_carried": saved.placements_carried,
+            "captures": saved.captures.entries,
+            "captures_carried": saved.captures_carried,
         }
         for shelf, entries in shelves.items():
             for key, entry in entries.items():
@@ -102,6 +107,7 @@ class Durable:
             item = json.loads(line)
             entry = Entry(item["key"], base64.b64decode(item["value"]), item["index"])
             shelves[item["shelf"]][entry.key] = entry
+        captures = head.get("captures", [0, ""])  # files of earlier releases have none
         return Saved(
             Listing(head["routes"][0], shelves["routes"], head["routes"][1]),
             Listing(head["placements"][0], shelves["placements"], head["placements"][1]),
@@ -109,6 +115,8 @@ class Durable:
             shelves["placements_carried"],
             {item["name"]: _node(item) for item in head["nodes"]},
             {name: tuple(Endpoint(**e) for e in found) for name, found in head["services"].items()},
+            Listing(captures[0], shelves["captures"], captures[1]),
+            shelves["captures_carried"],
         )
 
 

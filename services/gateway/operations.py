@@ -22,6 +22,7 @@ from services.gateway.documents import (
     read,
     route_key,
 )
+from services.gateway.lock import NOBODY, Hold, check, held
 from services.gateway.world import World
 from services.kit.consul import Consul
 from services.kit.consul.model import Entry
@@ -63,25 +64,34 @@ class Operations:
         """By name."""
         return [self.get(model) for model in sorted(self._world.routes.documents)]
 
-    async def update(self, model: str, wanted: Callable[[str], RouteDocument], etag: str, create: bool) -> Stored:
+    async def update(
+        self, model: str, wanted: Callable[[str], RouteDocument], etag: str, create: bool, hold: Hold = NOBODY
+    ) -> Stored:
         """Replaces or makes the route; back to the old one when Envoy refuses it."""
         document = wanted(_now())
         await self._check_placed(model, document.used())
-        before = await self._swap(model, etag, lambda old: document if old or create else None)
+
+        def replaced(old: RouteDocument | None) -> RouteDocument | None:
+            return held(model, old, document, hold) if old or create else None
+
+        before = await self._swap(model, etag, replaced)
         try:
             await self._control.in_effect(model)
         except DomainError as error:
             if error.reason is Reason.ROUTE_REJECTED:
-                await self._take_back(model, document, before)
+                await self._take_back(model, held(model, before, document, hold), before)
             raise
         return self.get(model)
 
-    async def set_weights(self, model: str, versions: list[Weighted], etag: str) -> Stored:
+    async def set_weights(self, model: str, versions: list[Weighted], etag: str, hold: Hold = NOBODY) -> Stored:
         """The quick way: compare-and-set, and the weights are in Envoy. Versions that are not named get 0."""
         await self._check_placed(model, {entry.version for entry in versions if entry.weight})
 
         def reweighted(old: RouteDocument | None) -> RouteDocument | None:
-            return old and old.model_copy(update={"versions": _merged(old, versions), "update_time": _now()})
+            if old is None:
+                return None
+            after = old.model_copy(update={"versions": _merged(old, versions), "update_time": _now()})
+            return held(model, old, after, hold)
 
         await self._swap(model, etag, reweighted)
         await self._control.weigh(model)
@@ -94,6 +104,7 @@ class Operations:
             if stored is None:
                 raise not_found(model)
             _check_etag(stored, etag)
+            check(model, stored.document, NOBODY)
             if await self._consul.kv.delete(route_key(model), modify_index=stored.index):
                 await self._read(model)
                 await self._control.in_effect(model)
@@ -147,11 +158,14 @@ class Operations:
                 stored = await self._read(model)
             if stored is None and etag:
                 raise _changed(model)
-            if stored is not None and etag and stored.etag != etag and not attempt:
+            try:
+                if stored is not None:
+                    _check_etag(stored, etag)
+                document = change(stored.document if stored else None)
+            except DomainError:
+                if attempt:
+                    raise
                 continue  # what is known here may be old: ask Consul before refusing
-            if stored is not None:
-                _check_etag(stored, etag)
-            document = change(stored.document if stored else None)
             if document is None:
                 raise not_found(model)
             if await self._consul.kv.cas(route_key(model), document.encode(), stored.index if stored else 0):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.gateway.documents import MirrorRule, OverrideRule, RouteDocument, StickyRule, Weighted
+from services.gateway.lock import Hold
 from services.kit.decode import PageSize, PageToken, VersionNumber, parse_model
 
 MAX_VERSIONS = 16
@@ -125,6 +126,28 @@ class Route(BaseModel):
         )
 
 
+ReleaseId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9._/-]*$")]
+
+
+class Releasing(BaseModel):
+    """A change that may be a release's."""
+
+    release: ReleaseId = ""
+    fence: int = Field(default=0, ge=0)
+    end_release: bool = False
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.release and (self.end_release or self.fence):
+            raise PydanticCustomError("release", "`fence` and `end_release` belong to a release: name it in `release`")
+        return self
+
+    @property
+    def hold(self) -> Hold:
+        """What the change asks of the lock."""
+        return Hold(self.release, self.fence, self.end_release)
+
+
 class GetRoute(BaseModel):
     name: RouteName
 
@@ -134,12 +157,12 @@ class ListRoutes(BaseModel):
     page_token: PageToken = ""
 
 
-class UpdateRoute(BaseModel):
+class UpdateRoute(Releasing):
     route: Route
     allow_missing: bool = False
 
 
-class SetWeights(BaseModel):
+class SetWeights(Releasing):
     name: RouteName
     versions: Versions
     etag: Etag = ""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.gateway.documents import NodeDocument, PlacementDocument, RouteDocument
-from services.gateway.envoy.snapshot import Endpoint, Mirror, ModelRoute, Node, Override, Target
+from services.gateway.documents import CaptureDocument, NodeDocument, PlacementDocument, RouteDocument
+from services.gateway.envoy.snapshot import Capture, Endpoint, Mirror, ModelRoute, Node, Override, Target
 from services.gateway.envoy.weights import normalise
 from services.kit.config import split_address
 
 
 def model_route(
-    model: str, route: RouteDocument | None, placement: PlacementDocument | None, nodes: Mapping[str, Node]
+    model: str,
+    route: RouteDocument | None,
+    placement: PlacementDocument | None,
+    nodes: Mapping[str, Node],
+    shown: CaptureDocument | None = None,
 ) -> ModelRoute | None:
     """None when there is nothing to route and no route.
 
@@ -19,8 +23,10 @@ def model_route(
     nodes could not be told apart: of those only the first by number stays (the patcher never places them so).
     """
     targets = _targets(placement, nodes)
+    capture = Capture(shown.percent, shown.judged, shown.slow_ms) if shown else Capture()
     if route is None:
-        return ModelRoute(model, targets, tuple(0 for _ in targets), routed=False) if targets else None
+        weights = tuple(0 for _ in targets)
+        return ModelRoute(model, targets, weights, routed=False, capture=capture) if targets else None
     asked = {entry.version: entry.weight for entry in route.versions}
     placed = {target.version for target in targets}
     mirror = route.mirror if route.mirror and route.mirror.version in placed else None
@@ -36,6 +42,7 @@ def model_route(
         mirror=Mirror(mirror.version, mirror.percent) if mirror else None,
         timeout=route.timeout,
         retries=route.retries,
+        capture=capture,
     )
 
 

@@ -39,13 +39,16 @@ class RouteServicer:
     async def UpdateRoute(self, request: pb.UpdateRouteRequest, context: Any) -> pb.Route:  # noqa: N802
         wanted = decode(rq.UpdateRoute, request)
         route = wanted.route
-        stored = await self._operations.update(route.name.model, route.document, route.etag, wanted.allow_missing)
+        stored = await self._operations.update(
+            route.name.model, route.document, route.etag, wanted.allow_missing, wanted.hold
+        )
         return encode(stored, await self._reports())
 
     async def SetWeights(self, request: pb.SetWeightsRequest, context: Any) -> pb.Route:  # noqa: N802
         wanted = decode(rq.SetWeights, request)
         versions = [Weighted(version=entry.version, weight=entry.weight) for entry in wanted.versions]
-        return encode(await self._operations.set_weights(wanted.name.model, versions, wanted.etag), {})
+        stored = await self._operations.set_weights(wanted.name.model, versions, wanted.etag, wanted.hold)
+        return encode(stored, {})
 
     async def DeleteRoute(self, request: pb.DeleteRouteRequest, context: Any) -> pb.DeleteRouteResponse:  # noqa: N802
         wanted = decode(rq.DeleteRoute, request)
@@ -92,6 +95,7 @@ def encode(stored: Stored, reports: Reports) -> pb.Route:
         overrides=[pb.Override(header=o.header, value=o.value, version=o.version) for o in document.overrides],
         retries=document.retries,
         etag=stored.etag,
+        release=document.release,
         gateways=[_state(stored, name, *seen) for name, seen in sorted(reports.items())],
     )
     if document.sticky:

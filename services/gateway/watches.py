@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from services.gateway.control import Control
-from services.gateway.documents import PLACEMENTS, ROUTES, NodeDocument, node_key, read
+from services.gateway.documents import CAPTURES, PLACEMENTS, ROUTES, NodeDocument, node_key, read
 from services.gateway.envoy.snapshot import Endpoint
 from services.gateway.world import World
 from services.kit.consul import Consul
@@ -50,6 +50,13 @@ class Watches:
         finally:
             for task in self._nodes.values():
                 task.cancel()
+
+    async def captures(self) -> None:
+        """The monitor's documents."""
+        async for listing in self._consul.watch(CAPTURES):
+            self._world.see_captures(listing)
+            self._control.changed()
+            await asyncio.sleep(len(listing.entries) * PACE_SECONDS)
 
     async def service(self, name: str) -> None:
         """Instances of one of our services."""

@@ -14,8 +14,10 @@ from typing import Generic, TypeVar
 import structlog
 
 from services.gateway.documents import (
+    CAPTURES,
     PLACEMENTS,
     ROUTES,
+    CaptureDocument,
     Document,
     NodeDocument,
     PlacementDocument,
@@ -23,6 +25,7 @@ from services.gateway.documents import (
     read,
 )
 from services.gateway.durable import Saved
+from services.gateway.envoy.capture import MONITOR
 from services.gateway.envoy.snapshot import Endpoint, ModelRoute, Node, Snapshot, SnapshotError
 from services.gateway.resolve import model_route, node
 from services.kit.consul.model import Entry, Listing
@@ -116,9 +119,11 @@ class World:
     def __init__(self) -> None:
         self.routes = Shelf(ROUTES, RouteDocument)
         self.placements = Shelf(PLACEMENTS, PlacementDocument)
+        self.captures = Shelf(CAPTURES, CaptureDocument)
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, tuple[Endpoint, ...]] = {}
         self.rejected: dict[str, str] = {}
+        self._monitored = False
         self._heard: set[str] = set()
         self._wanted_nodes: set[str] = set()
         self._models: dict[str, ModelRoute] = {}
@@ -137,7 +142,7 @@ class World:
 
         The own copy may be a moment older than what Envoy was last told.
         """
-        return self._heard == {ROUTES, PLACEMENTS} and self.wanted_nodes() <= self.nodes.keys()
+        return self._heard == {ROUTES, PLACEMENTS, CAPTURES} and self.wanted_nodes() <= self.nodes.keys()
 
     def only_awaits_routes(self, published: Container[str]) -> bool:
         """Whether all that is new are models that were placed and have no route yet."""
@@ -149,6 +154,7 @@ class World:
         self.nodes.update(saved.nodes)
         self.services.update(saved.services)
         self._dirty |= self.routes.restore(saved.routes, saved.routes_carried)
+        self._dirty |= self.captures.restore(saved.captures, saved.captures_carried)
         self._placed(self.placements.restore(saved.placements, saved.placements_carried))
 
     def saved(self) -> Saved:
@@ -160,7 +166,13 @@ class World:
             self.placements.carried(),
             dict(self.nodes),
             dict(self.services),
+            self.captures.listing,
+            self.captures.carried(),
         )
+
+    def see_captures(self, listing: Listing) -> None:
+        self._heard.add(CAPTURES)
+        self._dirty |= self.captures.see(listing)
 
     def see_routes(self, listing: Listing) -> None:
         self._heard.add(ROUTES)
@@ -192,7 +204,13 @@ class World:
             self._dirty |= {m for m, p in self.placements.documents.items() if found.name in _nodes_of(p)}
 
     def see_service(self, name: str, endpoints: Iterable[Endpoint]) -> None:
-        """Instances of one of our services; the last known stay when none is left to see."""
+        """Instances of one of our services; the last known stay when none is left to see.
+
+        Except that nothing is shown to a monitor that is not there.
+        """
+        endpoints = list(endpoints)
+        if name == MONITOR:
+            self._monitored = bool(endpoints)
         if found := tuple(sorted(endpoints, key=lambda e: (e.host, e.port))):
             self.services[name] = found
 
@@ -217,7 +235,7 @@ class World:
         """What Envoy shall do now, and the models that changed since the last snapshot."""
         models = self.models()
         changed, self._changed = self._changed, set()
-        return Snapshot(models, dict(self.nodes), dict(self.services)), changed
+        return Snapshot(models, dict(self.nodes), dict(self.services), self._monitored), changed
 
     def model(self, model: str) -> ModelRoute | None:
         """What Envoy shall do for one model now."""
@@ -235,7 +253,7 @@ class World:
 
     def _rebuild(self, model: str) -> None:
         route, placement = self.routes.documents.get(model), self.placements.documents.get(model)
-        made = model_route(model, route, placement, self.nodes)
+        made = model_route(model, route, placement, self.nodes, self.captures.documents.get(model))
         if model in self._refused and made == self._refused[model]:
             return
         self._refused.pop(model, None)

@@ -26,6 +26,8 @@ from services.kit.errors import InvalidArgument, Violation
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+# What Envoy sends to the monitor, by as many calls as there are sampled requests.
+TOLD = ("envoy.service.", "opentelemetry.proto.collector.")
 
 # After the last message of a request stream, time for the news that the stream was in truth broken off.
 STREAM_END_SECONDS = 0.01
@@ -67,8 +69,8 @@ class Call:
 
     @property
     def plumbing(self) -> bool:
-        """Whether the call is about the server (health, reflection) and not about its work."""
-        return self.service in (HEALTH, REFLECTION)
+        """Whether the call is about the server (health, reflection) or what gateways tell all the time: no work."""
+        return self.service in (HEALTH, REFLECTION) or self.service.startswith(TOLD)
 
     @property
     def endless(self) -> bool:

@@ -23,6 +23,7 @@ import numpy as np
 import tritonclient.grpc as triton_grpc
 from bmase.gateway.v1 import route_pb2 as pb
 from bmase.gateway.v1 import route_pb2_grpc
+from tritonclient.utils import InferenceServerException
 
 from infra.runtime import ensure
 from infra.runtime.layout import CHECKOUT
@@ -44,6 +45,9 @@ class TritonPythonModel:
         answers = []
         for request in requests:
             x = pb_utils.get_input_tensor_by_name(request, "x").as_numpy()
+            if x.size and np.isnan(x.flat[0]):
+                answers.append(pb_utils.InferenceResponse([], pb_utils.TritonError("as asked")))
+                continue
             if x.size and x.flat[0] < 0:
                 time.sleep(-float(x.flat[0]))
             y = pb_utils.Tensor("y", x)
@@ -66,7 +70,7 @@ class Gateway:
     def __init__(self, folder: Path, consul: Consul, name: str = "gw", settings: Mapping[str, object] | None = None):
         ensure(["envoy"])
         self.name = name
-        self.port, self.admin_port, self.control_port = free_ports(3)
+        self.port, self.admin_port, self.statistics_port, self.control_port = free_ports(4)
         self.folder = folder / name
         own = {
             "listen": self.control,
@@ -74,6 +78,7 @@ class Gateway:
             "data_dir": self.folder,
             "envoy_listen": self.address,
             "envoy_admin": f"127.0.0.1:{self.admin_port}",
+            "envoy_statistics": self.statistics,
             "envoy_workers": 2,
             "drain_seconds": 1,
             **(settings or {}),
@@ -92,6 +97,11 @@ class Gateway:
     def address(self) -> str:
         """Where clients connect."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def statistics(self) -> str:
+        """Where others read Envoy's counters."""
+        return f"127.0.0.1:{self.statistics_port}"
 
     @property
     def control(self) -> str:
@@ -209,6 +219,25 @@ class Platform:
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert json.load(answer) is True
 
+    def delete(self, key: str) -> None:
+        """Takes a document out of Consul."""
+        request = urllib.request.Request(f"{self.consul.url}/v1/kv/{key}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert json.load(answer) is True
+
+    def show(self, model: str, **wanted: object) -> None:
+        """Says what the monitor wants to see of a model, as the monitor does, and waits until Envoy does it."""
+        key = f"bmase/captures/{model}"
+        self.put(key, wanted)
+        document = self.get(key)
+        assert document is not None
+        eventually(lambda: self.applied_captures() >= document["_index"], f"{model} is shown so")
+
+    def applied_captures(self) -> int:
+        """Up to which index of Consul the gateway shows what it is told to."""
+        report = self.get(f"bmase/gateways/{self.gateway.name}") or {}
+        return int(report.get("captures_index", 0))
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The document at a key of Consul, with its index under `_index`."""
         try:
@@ -229,6 +258,17 @@ def ask(client: triton_grpc.InferenceServerClient, model: str, value: float = 1.
     result = client.infer(model, [tensor], **options)
     assert np.array_equal(result.as_numpy("y"), x)
     return int(result.as_numpy("version")[0, 0])
+
+
+def fail(client: triton_grpc.InferenceServerClient, model: str, **options: Any) -> str:
+    """One inference at which the model itself fails; the status."""
+    tensor = triton_grpc.InferInput("x", [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.array([[np.nan]], np.float32))
+    try:
+        client.infer(model, [tensor], **options)
+    except InferenceServerException as error:
+        return str(error.status()).removeprefix("StatusCode.")
+    raise AssertionError(f"{model} answered what it cannot answer")
 
 
 def eventually(holds: Callable[[], object], what: str, timeout: float = 10) -> None:

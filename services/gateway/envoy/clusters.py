@@ -50,7 +50,7 @@ def node_clusters(name: str, nodes: Iterable[Node], limits: Limits) -> list[Json
     health = {**_PROBE, "grpc_health_check": {}}
     http_health = {**_PROBE, "http_health_check": {"path": "/v2/health/ready"}}
     return [
-        _nodes(name, grpc, health, limits) | _http2(),
+        _nodes(name, grpc, health, limits) | http2(),
         _nodes(name + HTTP_SUFFIX, http, http_health, limits),
     ]
 
@@ -69,12 +69,12 @@ def node_sets_in(file: Path) -> dict[str, list[Json]]:
 
 def service_clusters(services: Mapping[str, Sequence[Endpoint]], names: Iterable[str], tls: Json | None) -> list[Json]:
     """One for every API, also for those nobody serves yet: their calls answer UNAVAILABLE."""
-    return [_service(name, services.get(name, ()), tls) for name in names]
+    return [service(service_cluster(name), services.get(name, ()), tls) for name in names]
 
 
 def platform_clusters() -> list[Json]:
     """Lead back into this Envoy: to the platform's own answers, and to those answers as gRPC."""
-    return [_internal(PLATFORM_CLUSTER), _internal(WRAPPED_CLUSTER) | _http2()]
+    return [_internal(PLATFORM_CLUSTER), _internal(WRAPPED_CLUSTER) | http2()]
 
 
 def _internal(name: str) -> Json:
@@ -98,7 +98,7 @@ def _internal(name: str) -> Json:
 
 def _nodes(name: str, endpoints: Sequence[Endpoint], health: Json, limits: Limits) -> Json:
     return {
-        **_static(name, endpoints),
+        **static(name, endpoints),
         "lb_policy": "LEAST_REQUEST",
         "health_checks": [health],
         "outlier_detection": _EJECTION,
@@ -118,14 +118,16 @@ def _nodes(name: str, endpoints: Sequence[Endpoint], health: Json, limits: Limit
     }
 
 
-def _service(name: str, endpoints: Sequence[Endpoint], tls: Json | None) -> Json:
-    cluster = _static(service_cluster(name), endpoints) | _http2() | {"lb_policy": "ROUND_ROBIN"}
+def service(name: str, endpoints: Sequence[Endpoint], tls: Json | None) -> Json:
+    """A cluster of instances of a service of ours."""
+    cluster = static(name, endpoints) | http2() | {"lb_policy": "ROUND_ROBIN"}
     cluster["outlier_detection"] = _EJECTION
     cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
     return cluster | ({"transport_socket": tls} if tls else {})
 
 
-def _static(name: str, endpoints: Sequence[Endpoint]) -> Json:
+def static(name: str, endpoints: Sequence[Endpoint]) -> Json:
+    """A cluster of these addresses, and nothing else about it."""
     addresses = all(_is_ip(endpoint.host) for endpoint in endpoints)
     return {
         **_base(name, "STATIC" if addresses else "STRICT_DNS"),
@@ -148,11 +150,12 @@ def _base(name: str, kind: str) -> Json:
     }
 
 
-def _http2() -> Json:
+def http2(keepalive: str = "30s", timeout: str = "10s") -> Json:
+    """The part of a cluster by which it speaks HTTP/2; a connection whose pings are not answered is closed."""
     options = {
         "initial_stream_window_size": STREAM_WINDOW,
         "initial_connection_window_size": CONNECTION_WINDOW,
-        "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+        "connection_keepalive": {"interval": keepalive, "timeout": timeout},
     }
     explicit = typed(_PROTOCOL, explicit_http_config={"http2_protocol_options": options})
     return {"typed_extension_protocol_options": {_PROTOCOL: explicit}}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.gateway.envoy import descriptors, files, platform
+from services.gateway.envoy import capture, descriptors, files, platform, statistics
 from services.gateway.envoy.answers import Json
 from services.gateway.envoy.bootstrap import WEIGHTS, bootstrap
 from services.gateway.envoy.clusters import node_clusters, platform_clusters, service_clusters
@@ -34,10 +34,12 @@ class Configuration:
     name: str
     address: Endpoint
     admin: Endpoint
+    statistics: Endpoint
     files: Files
     limits: Limits = field(default_factory=Limits)
     listener_tls: Json | None = None
     service_tls: Json | None = None
+    monitor_token: bool = False
 
     def __post_init__(self) -> None:
         self.api_services, self._api_descriptors = descriptors.api()
@@ -46,12 +48,15 @@ class Configuration:
 
     def static(self) -> dict[Path, bytes]:
         """Files that depend on settings only. The listeners' version names their content."""
-        outer = listeners(self.address, self.files, self.limits, self.api_services, self.listener_tls)
+        source = capture.Source(self.name, self.monitor_token)
+        outer = listeners(self.address, self.files, self.limits, self.api_services, source, tls=self.listener_tls)
+        outer.append(statistics.listener(self.statistics))
         start = bootstrap(self.name, self.admin, self.files, self.limits)
         return {
             self.files.inference_descriptors: descriptors.inference(),
             self.files.api_descriptors: self._api_descriptors,
             self.files.bootstrap: files.as_json(start),
+            self.files.allowance: files.resources(_version(capture.allowance()), [capture.allowance()]),
             self.files.listeners: files.resources(_version(outer), outer),
         }
 
@@ -61,6 +66,8 @@ class Configuration:
         `inherited` are taken over as they are.
         """
         made = [*platform_clusters(), *service_clusters(snapshot.services, self.packages, self.service_tls)]
+        monitors = snapshot.services.get(capture.MONITOR, ()) if snapshot.monitored else ()
+        made += [statistics.cluster(self.admin), *capture.clusters(monitors, self.service_tls)]
         for name in sorted(sets):
             nodes: Iterable[Node] = (snapshot.nodes[node] for node in sets[name])
             made += node_clusters(name, nodes, self.limits)
@@ -68,9 +75,9 @@ class Configuration:
         version = _version(made)
         return Made(self.files.clusters, version, files.resources(version, made))
 
-    def routes(self, models: Mapping[str, ModelRoute]) -> Made:
+    def routes(self, models: Mapping[str, ModelRoute], monitored: bool = False) -> Made:
         """The route table with the present weights."""
-        version, data = self._table.file(models)
+        version, data = self._table.file(models, monitored)
         return Made(self.files.routes, version, data)
 
     def platform(self, models: Mapping[str, ModelRoute]) -> Made:

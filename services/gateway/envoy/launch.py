@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from services.gateway.config import GatewaySettings
 from services.gateway.envoy import files
+from services.gateway.envoy.capture import TOKEN_VARIABLE
 from services.kit.app import readable
 
 
@@ -26,6 +27,8 @@ def main() -> NoReturn:
         if binary is None:
             sys.exit("cannot start: no Envoy here. Run `python -m infra.runtime ensure envoy`, or set envoy_binary")
         bootstrap = prepare(settings)
+        if settings.token is not None:  # Envoy takes it from here, so that it is in no file of ours
+            os.environ[TOKEN_VARIABLE] = settings.token.get_secret_value()
         os.execv(binary, [str(binary), *arguments(settings, bootstrap)])  # noqa: S606 - no shell is what is wanted
     except (ValidationError, ValueError, OSError) as error:
         sys.exit(f"cannot start: {readable(error)}")

@@ -19,6 +19,7 @@ class Limits:
     requests           in flight on one set of nodes
     connections        of clients
     heap_bytes         at which Envoy begins to shed load
+    capture_percent    of the requests are shown to the monitor, of models that say nothing else
     """
 
     message_bytes: int = 64 * MEBIBYTE
@@ -29,6 +30,7 @@ class Limits:
     requests: int = 4096
     connections: int = 10_000
     heap_bytes: int = 4096 * MEBIBYTE
+    capture_percent: float = 1.0
 
 
 def seconds(value: float) -> str:

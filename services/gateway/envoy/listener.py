@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.gateway.envoy import platform, table
+from services.gateway.envoy import capture, platform, table
 from services.gateway.envoy.answers import (
     DEADLINE_EXCEEDED,
     IS_GRPC,
@@ -59,6 +59,10 @@ class Files:
         return self.folder / "weights.json"
 
     @property
+    def allowance(self) -> Path:
+        return self.folder / "allowance.json"
+
+    @property
     def inference_descriptors(self) -> Path:
         return self.folder / "inference.binpb"
 
@@ -73,14 +77,21 @@ def watched(path: Path) -> Json:
 
 
 def listeners(
-    address: Endpoint, files: Files, limits: Limits, api_services: list[str], tls: Json | None = None
+    address: Endpoint,
+    files: Files,
+    limits: Limits,
+    api_services: list[str],
+    source: capture.Source,
+    *,
+    tls: Json | None = None,
 ) -> list[Json]:
-    """All listeners. They depend on settings only: a change of routes never touches connections."""
-    return [_outer(address, files, limits, api_services, tls), _inner(files), _wrapping()]
+    """All that lead to models. They depend on settings only: a change of routes never touches connections."""
+    manager = _manager(files, _filters(files, limits, api_services, source), limits, source)
+    return [_outer(address, manager, tls), _inner(files), _wrapping()]
 
 
-def _outer(address: Endpoint, files: Files, limits: Limits, api_services: list[str], tls: Json | None) -> Json:
-    chain: Json = {"filters": [_manager(NAME, files.routes, table.NAME, _filters(files, limits, api_services), limits)]}
+def _outer(address: Endpoint, manager: Json, tls: Json | None) -> Json:
+    chain: Json = {"filters": [manager]}
     return {
         "@type": f"type.googleapis.com/{KIND}",
         "name": NAME,
@@ -114,15 +125,15 @@ def _internal(name: str, filters: list[Json], **routes: Json) -> Json:
     }
 
 
-def _manager(name: str, routes: Path, route_name: str, filters: list[Json], limits: Limits) -> Json:
+def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.Source) -> Json:
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix=name,
+        stat_prefix=NAME,
         codec_type="AUTO",
-        rds={"route_config_name": route_name, "config_source": watched(routes)},
+        rds={"route_config_name": table.NAME, "config_source": watched(files.routes)},
         http_filters=filters,
-        access_log=[_statistics()],
+        access_log=[_statistics(), capture.bad_requests(source, watched(files.allowance))],
         local_reply_config=_local_replies(limits),
         early_header_mutation_extensions=[_own_headers()],
         # As an edge: x-envoy-* headers of clients, with which they could steer the router, are taken away.
@@ -143,7 +154,7 @@ def _manager(name: str, routes: Path, route_name: str, filters: list[Json], limi
     )
 
 
-def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json]:
+def _filters(files: Files, limits: Limits, api_services: list[str], source: capture.Source) -> list[Json]:
     """In the order in which they see a request. What is `disabled` runs only on routes that ask for it."""
     extraction: Json = {"model_name": {}, "model_version": {}}
     method = f"{INFERENCE.strip('/')}.ModelStreamInfer"
@@ -156,6 +167,7 @@ def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json
         )
         | {"disabled": True},
         extension(LUA, _HTTP + "lua.v3.Lua", source_codes=sources(limits)),
+        capture.sampler(source),
         _transcoder(files, api_services) | {"disabled": True},
         _bridge() | {"disabled": True},
         _router(),
@@ -198,16 +210,20 @@ def _router() -> Json:
 
 
 def _statistics() -> Json:
-    """Requests and their durations by model and version. Names come from routes, so clients cannot invent any."""
+    """Requests and their durations by model, version, and how the version was chosen.
+
+    Names come from routes, so clients cannot invent any.
+    """
     model = {"name": "model", "value_format": "%ROUTE_NAME%"}
     version = {"name": "version", "value_format": "%RESP(x-bmase-version)%"}
+    via = {"name": "via", "value_format": f"%METADATA(ROUTE:{capture.NAMESPACE}:via)%"}
     outcome = [
         {"name": "code", "value_format": "%RESPONSE_CODE%"},
         {"name": "status", "value_format": "%GRPC_STATUS(SNAKE_STRING)%"},
     ]
-    requests = {"stat": {"name": "requests", "tags": [model, version, *outcome]}, "value_fixed": 1}
+    requests = {"stat": {"name": "requests", "tags": [model, version, *outcome, via]}, "value_fixed": 1}
     duration = {
-        "stat": {"name": "duration", "tags": [model, version]},
+        "stat": {"name": "duration", "tags": [model, version, via]},
         "unit": "Milliseconds",
         "value_format": "%DURATION%",
     }

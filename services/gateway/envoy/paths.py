@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from services.gateway.envoy import capture
 from services.gateway.envoy.answers import (
     IS_GRPC,
     MODEL_HEADER,
@@ -53,9 +54,12 @@ INDEX = f"{INFERENCE}RepositoryIndex"
 PLATFORM_PATHS = ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready")
 
 
-def fallthrough(services: Iterable[str], limits: Limits) -> list[Json]:
-    """All routes outside the models' map, first match wins; `services` are the packages of the platform's own APIs."""
-    routes = [*_reading(limits), *_platform(), *_refused_grpc()]
+def fallthrough(services: Iterable[str], limits: Limits, sampled: float = 0.0) -> list[Json]:
+    """All routes outside the models' map, first match wins; `services` are the packages of the platform's own APIs.
+
+    `sampled` percent of the inference requests pass the sampler.
+    """
+    routes = [*_reading(limits, sampled), *_platform(), *_refused_grpc()]
     routes += [_service(name) for name in services]
     routes += [*_rest_api(), *_refused_http(), *_last()]
     return routes
@@ -78,17 +82,24 @@ def _through(*filters: str, script: str = "") -> Json:
     return {"typed_per_filter_config": dict.fromkeys(filters, on) | (passing(script) if script else {})}
 
 
-def _reading(limits: Limits) -> list[Json]:
+def _reading(limits: Limits, sampled: float) -> list[Json]:
     """Requests whose model is not known yet. Their cluster does not exist: the script sends nobody there."""
     calls = f"{INFERENCE}Model"
+    infer: Json = {"name": ":path", "string_match": {"suffix": "/infer"}}
 
-    def reading(match: Json, through: Json, **action: Json) -> Json:
+    def reading(match: Json, through: Json, *headers: Json, **action: Json) -> Json:
         unnamed = {"name": MODEL_HEADER, "present_match": True, "invert_match": True}
         route = {"cluster": "reading", **action}
-        return {"name": "(reading)", "match": {**match, "headers": [unnamed]}, "route": route, **through}
+        return {"name": "(reading)", "match": {**match, "headers": [unnamed, *headers]}, "route": route, **through}
 
     in_time: Json = {"max_stream_duration": {"max_stream_duration": seconds(limits.receive)}}
+    by_chance = capture.chance(sampled)
+    shown = [
+        reading({"path": f"{calls}Infer"} | by_chance, _through(capture.SAMPLER, script="unary"), **in_time),
+        reading({"prefix": "/v2/models/"} | by_chance, _through(capture.SAMPLER, script="http"), infer),
+    ]
     return [
+        *(shown if sampled > 0 else []),
         reading({"path": f"{calls}Infer"}, _through(script="unary"), **in_time),
         reading({"path": f"{calls}StreamInfer"}, _through(EXTRACTION, script="stream")),
         reading({"prefix": calls}, _through(script="unary"), **in_time),

@@ -17,6 +17,7 @@ import structlog
 from services.gateway.envoy import files
 from services.gateway.envoy.admin import ANSWERS, CLUSTERS, ROUTES, RUNTIME, Admin, EnvoyAway
 from services.gateway.envoy.answers import Json
+from services.gateway.envoy.capture import slow_key
 from services.gateway.envoy.clusters import node_sets_in
 from services.gateway.envoy.configuration import Configuration, Made
 from services.gateway.envoy.snapshot import ModelRoute, Snapshot
@@ -57,6 +58,7 @@ class Publisher:
         self._latest: Mapping[str, ModelRoute] = {}
         self._baked: Mapping[str, ModelRoute] = {}
         self._weighed: Mapping[str, ModelRoute] = {}
+        self._slow: Mapping[str, int] = {}
         self._good: dict[Path, Made] = {}
         self._unread: set[Path] = set()
         self._moved: set[str] = set()
@@ -90,7 +92,7 @@ class Publisher:
         self._latest = snapshot.models
         async with self._publishing:
             self._snapshot = snapshot
-            doubts = [await self._clusters(snapshot), await self._routes(snapshot.models), await self._weigh()]
+            doubts = [await self._clusters(snapshot), await self._routes(snapshot), await self._weigh()]
         _raise_first(doubts)
 
     async def weigh(self, models: Mapping[str, ModelRoute], changed: Iterable[str]) -> None:
@@ -152,14 +154,15 @@ class Publisher:
             return str(away)
         return ""
 
-    async def _routes(self, models: Mapping[str, ModelRoute]) -> str:
-        made = await asyncio.to_thread(self._configuration.routes, models)
+    async def _routes(self, snapshot: Snapshot) -> str:
+        models = snapshot.models
+        made = await asyncio.to_thread(self._configuration.routes, models, snapshot.monitored)
         try:
             doubt = await self._put(made, ROUTES)
         except Rejected:
             self._put_back(made)
             raise
-        self._baked = models
+        self._baked, self._slow = models, slow_key(models.values())
         self._moved = set(self._latest)  # all are looked at once: some may have moved while Envoy read the table
         return doubt
 
@@ -178,7 +181,8 @@ class Publisher:
         async with self._weighing:
             latest = self._latest
             self._moved = moved(latest, self._baked, self._moved)
-            doubt = await self._put(self._configuration.weights(overrides(latest, self._moved)), RUNTIME)
+            keys = {**overrides(latest, self._moved), **self._slow}
+            doubt = await self._put(self._configuration.weights(keys), RUNTIME)
             if not doubt:
                 self._weighed = latest
             return doubt

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 # Weights of a model always add up to this: sticky hashing takes the hash modulo the sum, so a constant sum is what
-# keeps a client where it is when weights move.
-TOTAL_WEIGHT = 1_000_000
+# keeps a client where it is when weights move. It is a prime: Envoy takes the same random number modulo 10,000 or a
+# million for shares of requests (samples, mirrors), and those must not depend on the version that was chosen.
+TOTAL_WEIGHT = 999_983
 
 _MODEL = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _HEADER = re.compile(r"[a-z0-9!#$&'*+.^_`|~-]{1,128}")
@@ -80,6 +81,19 @@ class Mirror:
     percent: float
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What the monitor is shown of a model.
+
+    percent    of its requests, with their answers; None: the gateway's default
+    judged     each bad request by weight, with who asked; bad is an error of the server, or slower than slow_ms
+    """
+
+    percent: float | None = None
+    judged: bool = False
+    slow_ms: float = 0.0
+
+
 @dataclass(frozen=True)
 class ModelRoute:
     """Where the requests of one model go.
@@ -99,6 +113,7 @@ class ModelRoute:
     mirror: Mirror | None = None
     timeout: float | None = None
     retries: int = 0
+    capture: Capture = Capture()
 
     @cached_property
     def structure(self) -> str:
@@ -119,6 +134,7 @@ class ModelRoute:
             self.mirror,
             self.timeout,
             self.retries,
+            self.capture,
         )
 
     def target(self, version: int) -> Target | None:
@@ -160,11 +176,12 @@ def runtime_prefix(route: ModelRoute) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of what Envoy shall do, at one moment."""
+    """All of what Envoy shall do, at one moment. `monitored`: there is a monitor to show requests to."""
 
     models: Mapping[str, ModelRoute] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     services: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    monitored: bool = False
 
     @cached_property
     def node_sets(self) -> dict[str, tuple[str, ...]]:

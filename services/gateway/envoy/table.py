@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from services.gateway.envoy import wire
+from services.gateway.envoy import capture, wire
 from services.gateway.envoy.answers import MODEL_HEADER, VERSION_HEADER, Json, extension, typed
+from services.gateway.envoy.capture import Sampling
 from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.models import encoded, retry_policy
 from services.gateway.envoy.paths import fallthrough
@@ -21,13 +22,17 @@ class RouteTable:
 
     def __init__(self, services: Iterable[str], limits: Limits) -> None:
         self._limits = limits
-        self._rest = fallthrough(services, limits)
+        self._services = tuple(services)
+        self._shares = Sampling()
         self._encoded: dict[str, tuple[ModelRoute, bytes]] = {}
 
-    def file(self, models: Mapping[str, ModelRoute]) -> tuple[str, bytes]:
+    def file(self, models: Mapping[str, ModelRoute], monitored: bool = False) -> tuple[str, bytes]:
         """The version, which names the content, and the file that Envoy reads."""
+        shares = capture.sampling(models.values(), self._limits.capture_percent)
+        if shares != self._shares:
+            self._shares, self._encoded = shares, {}
         self._encoded = {model: self._one(route) for model, route in models.items()}
-        body = self._configuration(b"".join(data for _, data in self._encoded.values()))
+        body = self._configuration(b"".join(data for _, data in self._encoded.values()), monitored)
         version = hashlib.sha256(body).hexdigest()[:16]
         return version, wire.discovery(version, [body], KIND)
 
@@ -35,11 +40,12 @@ class RouteTable:
         known = self._encoded.get(route.model)
         if known is not None and known[0] == route:
             return known
-        return route, encoded(route, self._limits)
+        return route, encoded(route, self._limits, self._shares)
 
-    def _configuration(self, models: bytes) -> bytes:
+    def _configuration(self, models: bytes, monitored: bool) -> bytes:
         by_header = extension("model", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=MODEL_HEADER)
-        rest = {"name": "rest", "typed_config": typed("envoy.config.route.v3.RouteList", routes=self._rest)}
+        others = fallthrough(self._services, self._limits, self._shares.top if monitored else 0.0)
+        rest = {"name": "rest", "typed_config": typed("envoy.config.route.v3.RouteList", routes=others)}
         no_match = wire.field("Matcher", "on_no_match", {"action": rest})
         if models:
             tree = wire.field("MatcherTree", "input", by_header) + wire.nested("MatcherTree", "exact_match_map", models)

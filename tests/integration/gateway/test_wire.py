@@ -12,10 +12,12 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from infra.runtime import binary, ensure
 from services.gateway.envoy import models, wire
+from services.gateway.envoy.capture import Sampling
 from services.gateway.envoy.configuration import Configuration
 from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.listener import Files
-from services.gateway.envoy.snapshot import Endpoint, Mirror, ModelRoute, Override, Target
+from services.gateway.envoy.snapshot import Capture, Endpoint, Mirror, ModelRoute, Override, Target
+from services.monitor.intake import wire as intake
 from tests.support.envoy_descriptors import EnvoyMessages
 
 FILES = (
@@ -24,7 +26,9 @@ FILES = (
     "envoy/config/route/v3/route_components.proto",
     "envoy/type/matcher/v3/http_inputs.proto",
     "envoy/extensions/filters/http/lua/v3/lua.proto",
+    "envoy/extensions/filters/http/ext_proc/v3/ext_proc.proto",
     "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.proto",
+    "envoy/service/ext_proc/v3/external_processor.proto",
     "xds/type/matcher/v3/matcher.proto",
     "google/protobuf/struct.proto",
 )
@@ -36,6 +40,7 @@ FULL = {
     "MatchMap": "xds.type.matcher.v3.Matcher.MatcherTree.MatchMap",
     "OnMatch": "xds.type.matcher.v3.Matcher.OnMatch",
     "Extension": "xds.core.v3.TypedExtensionConfig",
+    "Metadata": "envoy.config.core.v3.Metadata",
     "RouteMatch": "envoy.config.route.v3.RouteMatch",
     "HeaderMatcher": "envoy.config.route.v3.HeaderMatcher",
     "StringMatcher": "envoy.type.matcher.v3.StringMatcher",
@@ -58,6 +63,18 @@ FULL = {
     "HeaderOption": "envoy.config.core.v3.HeaderValueOption",
     "HeaderValue": "envoy.config.core.v3.HeaderValue",
 }
+SENT = {
+    **{
+        name: f"envoy.service.ext_proc.v3.{name}"
+        for name in ("ProcessingRequest", "ProcessingResponse", "HttpHeaders", "HttpBody", "HttpTrailers")
+    },
+    "HeaderMap": "envoy.config.core.v3.HeaderMap",
+    "HeaderValue": "envoy.config.core.v3.HeaderValue",
+    "Attributes": "envoy.service.ext_proc.v3.ProcessingRequest.AttributesEntry",
+    "Struct": "google.protobuf.Struct",
+    "StructEntry": "google.protobuf.Struct.FieldsEntry",
+    "Value": "google.protobuf.Value",
+}
 KINDS = {
     "any": "google.protobuf.Any",
     "duration": "google.protobuf.Duration",
@@ -75,7 +92,10 @@ OTHERS = [
     dataclasses.replace(TWO, overrides=(Override("x-a", "1", 2), Override("x-b", "", 1))),
     dataclasses.replace(TWO, weights=(0, 0)),
     dataclasses.replace(TWO, weights=(0, 0), routed=False),
+    dataclasses.replace(TWO, capture=Capture(3, True, 50)),
+    dataclasses.replace(TWO, capture=Capture(0, True, 0)),
 ]
+SHARES = Sampling(1, 20)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +115,20 @@ def test_every_field_has_envoys_number_and_type(envoy: EnvoyMessages, kind: str)
             assert field.message_type.full_name in {wanted, "envoy.config.core.v3.TypedExtensionConfig"}, name
 
 
+@pytest.mark.parametrize("kind", intake.SCHEMA)
+def test_what_the_monitor_reads_is_what_envoy_sends(envoy: EnvoyMessages, kind: str) -> None:
+    descriptor = envoy.message(SENT[kind]).DESCRIPTOR
+    for name, (number, value) in intake.SCHEMA[kind].items():
+        field = descriptor.fields_by_name[name]
+        assert field.number == number, name
+        bare = value.lstrip("*")
+        if field.message_type:
+            assert field.message_type.full_name == SENT[bare], name
+        else:
+            kinds = {"bytes": (9, 12), "bool": (8,), "double": (1,)}[bare]  # text is read as bytes
+            assert field.type in kinds, name
+
+
 def on_matches(envoy: EnvoyMessages, data: bytes) -> dict[str, Any]:
     """The entries of a piece of the table, with what they lead to unpacked."""
     table = envoy.message("xds.type.matcher.v3.Matcher.MatcherTree.MatchMap").FromString(data)
@@ -102,18 +136,19 @@ def on_matches(envoy: EnvoyMessages, data: bytes) -> dict[str, Any]:
     return {key: json_format.MessageToDict(value, descriptor_pool=pool) for key, value in table.map.items()}
 
 
+@pytest.mark.parametrize("shares", [Sampling(), SHARES])
 @pytest.mark.parametrize("route", ROUTES + OTHERS)
-def test_envoy_reads_the_routes_that_were_meant(envoy: EnvoyMessages, route: ModelRoute) -> None:
+def test_envoy_reads_the_routes_that_were_meant(envoy: EnvoyMessages, route: ModelRoute, shares: Sampling) -> None:
     meant = {
         key: json_format.ParseDict(value, envoy.message(FULL["OnMatch"])(), descriptor_pool=envoy._pool)
-        for key, value in models.entries(route, Limits())
+        for key, value in models.entries(route, Limits(), shares)
     }
-    read = on_matches(envoy, models.encoded(route, Limits()))
+    read = on_matches(envoy, models.encoded(route, Limits(), shares))
     assert read == {key: json_format.MessageToDict(value, descriptor_pool=envoy._pool) for key, value in meant.items()}
 
 
 def test_the_whole_table_is_one_discovery_answer(envoy: EnvoyMessages, tmp_path: Path) -> None:
-    configuration = Configuration("gw", Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2), Files(tmp_path))
+    configuration = Configuration("gw", *(Endpoint("127.0.0.1", port) for port in (1, 2, 3)), Files(tmp_path))
     for made in (configuration.routes({route.model: route for route in ROUTES}), configuration.platform({})):
         answer = envoy.message("envoy.service.discovery.v3.DiscoveryResponse").FromString(made.data)
         assert answer.version_info == made.version

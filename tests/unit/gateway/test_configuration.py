@@ -10,12 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.config import GatewaySettings
-from services.gateway.envoy import files, models, wire
+from services.gateway.envoy import capture, files, models, wire
+from services.gateway.envoy.capture import Sampling
 from services.gateway.envoy.configuration import Configuration
 from services.gateway.envoy.limits import Limits, seconds
 from services.gateway.envoy.listener import Files
 from services.gateway.envoy.snapshot import (
     TOTAL_WEIGHT,
+    Capture,
     Endpoint,
     Mirror,
     ModelRoute,
@@ -24,14 +26,15 @@ from services.gateway.envoy.snapshot import (
     Snapshot,
     Target,
 )
+from services.gateway.envoy.weights import normalise
 
-TWO = ModelRoute("m", (Target(1, ("blue",)), Target(2, ("green",))), (900_000, 100_000))
+TWO = ModelRoute("m", (Target(1, ("blue",)), Target(2, ("green",))), normalise([90, 10]))
 ONE = ModelRoute("n", (Target(7, ("blue",)),), (TOTAL_WEIGHT,))
 NODES = {n: Node(n, Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)) for n in ("blue", "green")}
 
 
 def configuration(folder: Path) -> Configuration:
-    return Configuration("gw", Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2), Files(folder))
+    return Configuration("gw", *(Endpoint("127.0.0.1", port) for port in (1, 2, 3)), Files(folder))
 
 
 def default_route(route: ModelRoute, key: str) -> dict:
@@ -74,6 +77,52 @@ def test_what_cannot_be_served_is_answered(route: ModelRoute, status: int, grpc:
     answer = default_route(route, "m")
     assert answer["direct_response"]["status"] == status
     assert answer["response_headers_to_add"][0]["header"] == {"key": "grpc-status", "value": grpc}
+
+
+def via(route: dict) -> str:
+    return str(route["metadata"]["filter_metadata"]["bmase"]["via"])
+
+
+def test_a_route_says_how_its_version_was_chosen_and_only_by_weight_is_judged() -> None:
+    judged = dataclasses.replace(TWO, overrides=(Override("x-a", "1", 2),), capture=Capture(None, True, 50))
+    found = dict(models.entries(judged, Limits()))
+    by_header, by_weight = found["m"]["action"]["typed_config"]["routes"]
+    by_version = found["m/1"]["action"]["typed_config"]
+    assert [via(route) for route in (by_header, by_weight, by_version)] == ["override", "weight", "version"]
+    facts = [route["metadata"]["filter_metadata"]["bmase"] for route in (by_header, by_weight, by_version)]
+    assert [fact.get("judged") for fact in facts] == [None, "yes", None]
+    assert facts[1]["slow"] == "0.050000s"
+
+
+def test_models_thin_out_what_passes_the_sampler() -> None:
+    def conditions(percent: float | None) -> list[tuple[object, bool]]:
+        route = dataclasses.replace(TWO, capture=Capture(percent))
+        config = dict(models.entries(route, Limits(), Sampling(1, 20)))["m"]["action"]["typed_config"]
+        routes = config.get("routes", [config])
+        shares = [r["match"].get("runtime_fraction", {}).get("default_value", {}).get("numerator") for r in routes]
+        return list(zip(shares, ["typed_per_filter_config" in r for r in routes], strict=True))
+
+    assert conditions(20) == [(None, False)]
+    assert conditions(5) == [(500, False), (None, True)]
+    assert conditions(None) == [(100, False), (None, True)]
+    assert conditions(0) == [(None, True)]
+
+
+def test_the_sampler_sees_the_greatest_share_and_nothing_without_a_monitor(tmp_path: Path) -> None:
+    route = dataclasses.replace(TWO, capture=Capture(7))
+    assert capture.sampling([TWO, route], 1) == Sampling(1, 7)
+    assert capture.sampling([], 1) == Sampling(1, 1)
+    made = configuration(tmp_path)
+    assert capture.SAMPLER.encode() in made.routes({"m": TWO}, monitored=True).data
+    assert capture.SAMPLER.encode() not in made.routes({"m": TWO}, monitored=False).data
+    none = dataclasses.replace(made, limits=Limits(capture_percent=0))
+    assert capture.SAMPLER.encode() not in none.routes({"m": TWO}, monitored=True).data
+
+
+def test_the_log_looks_closer_only_at_what_is_slow_for_some_model() -> None:
+    judged = [dataclasses.replace(TWO, capture=Capture(None, True, slow)) for slow in (80.9, 0, 250)]
+    assert capture.slow_key([TWO, *judged]) == {capture.SLOW_KEY: 80}
+    assert capture.slow_key([TWO, judged[1]]) == {}
 
 
 def test_the_table_is_the_same_whatever_was_encoded_before(tmp_path: Path) -> None:
@@ -123,6 +172,8 @@ def test_durations(value: float, text: str) -> None:
         ({"envoy_listen": "0.0.0.0:80"}, "tls.cert"),
         ({"envoy_listen": "nowhere"}, "host:port"),
         ({"request_bytes": 1}, "greater"),
+        ({"envoy_statistics": "0.0.0.0:9902"}, "envoy_statistics_advertise"),
+        ({"capture_percent": 101}, "less"),
     ],
 )
 def test_unsafe_settings_are_refused(settings: dict[str, object], words: str) -> None:

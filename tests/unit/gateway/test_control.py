@@ -88,7 +88,7 @@ def test_clusters_that_an_earlier_process_left_stay_as_they_are(tmp_path: Path) 
     """Names of large sets are digests: nothing but the file itself says which nodes they are."""
     names = ("ip-10-0-1-23.example.internal", "ip-10-0-1-24.example.internal")
     nodes = {name: Node(name, Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)) for name in names}
-    made = Configuration("gw", Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2), Files(tmp_path))
+    made = Configuration("gw", *(Endpoint("127.0.0.1", port) for port in (1, 2, 3)), Files(tmp_path))
     target = Target(1, names)
     before = made.clusters({target.cluster: names}, Snapshot(nodes=nodes))
     files.write(before.path, before.data)

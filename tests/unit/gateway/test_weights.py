@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +28,15 @@ def test_shares_are_exact_to_a_millionth_per_version(asked: list[int]) -> None:
 
 
 def test_equal_proportions_are_equal_weights() -> None:
-    assert normalise([9, 1]) == normalise([90, 10]) == normalise([900_000, 100_000]) == (900_000, 100_000)
+    assert normalise([9, 1]) == normalise([90, 10]) == normalise([900_000, 100_000]) == (899_985, 99_998)
+
+
+def test_a_share_of_requests_is_drawn_independently_of_the_version() -> None:
+    """Envoy uses one random number a request for both; see TOTAL_WEIGHT."""
+    numbers = random.Random(1)
+    sampled = [(10_000 * numbers.getrandbits(50) + 50) % TOTAL_WEIGHT for _ in range(200_000)]
+    last = TOTAL_WEIGHT - normalise([999, 1])[1]
+    assert 0.0007 < sum(number >= last for number in sampled) / len(sampled) < 0.0013
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, TOTAL_WEIGHT - 1))
@@ -49,7 +59,7 @@ def test_only_weights_that_moved_are_written() -> None:
     assert moved({"m": route(9, 1)}, written, ["m"]) == set()
     assert moved({"m": route(50, 50)}, written, ["m", "gone"]) == {"m"}
     keys = overrides({"m": route(50, 50)}, ["m"])
-    assert sorted(keys.values()) == [500_000] * 4
+    assert sorted(keys.values()) == [499_991, 499_991, 499_992, 499_992]
     assert {key.rsplit(".", 1)[1] for key in keys} == {
         "nodes:blue",
         "nodes:green",

@@ -10,7 +10,8 @@ import pytest
 
 from services.gateway.documents import NodeDocument
 from services.gateway.durable import Durable
-from services.gateway.envoy.snapshot import TOTAL_WEIGHT, Endpoint
+from services.gateway.envoy.snapshot import TOTAL_WEIGHT, Capture, Endpoint
+from services.gateway.envoy.weights import normalise
 from services.gateway.world import World
 from services.kit.consul.model import Entry, Listing
 
@@ -31,6 +32,10 @@ def placements(documents: dict[str, object], **more: object) -> Listing:
     return listing("bmase/placements/", documents, **more)  # type: ignore[arg-type]
 
 
+def captures(documents: dict[str, object], **more: object) -> Listing:
+    return listing("bmase/captures/", documents, **more)  # type: ignore[arg-type]
+
+
 def world() -> World:
     made = World()
     for name, port in (("blue", 1), ("green", 2)):
@@ -44,7 +49,7 @@ def test_documents_become_a_route() -> None:
     snapshot, changed = world().snapshot()
     snapshot.check()
     assert changed == {"m"}
-    assert snapshot.models["m"].weights == (TOTAL_WEIGHT * 9 // 10, TOTAL_WEIGHT // 10)
+    assert snapshot.models["m"].weights == normalise([90, 10])
 
 
 def test_what_did_not_change_is_the_same_object() -> None:
@@ -93,7 +98,7 @@ def test_an_older_listing_does_not_undo_what_was_read_by_itself() -> None:
     assert route is not None
     assert route.weights == (0, TOTAL_WEIGHT)
     w.see_routes(routes({"m": ROUTE}, index=21))
-    assert w.model("m").weights == (TOTAL_WEIGHT * 9 // 10, TOTAL_WEIGHT // 10)  # type: ignore[union-attr]
+    assert w.model("m").weights == normalise([90, 10])  # type: ignore[union-attr]
 
 
 def test_a_route_that_another_gateway_deleted_is_not_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,15 +160,44 @@ def test_services_stay_when_nobody_is_seen_any_more() -> None:
     assert w.services["registry"] == (Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2))
 
 
+def test_a_monitor_that_is_gone_is_shown_nothing() -> None:
+    w = world()
+    assert not w.snapshot()[0].monitored
+    w.see_service("monitor", [Endpoint("127.0.0.1", 1)])
+    assert w.snapshot()[0].monitored
+    w.see_service("monitor", [])
+    assert not w.snapshot()[0].monitored
+
+
+def test_what_the_monitor_wants_to_see_is_part_of_the_route() -> None:
+    w = world()
+    before = w.model("m")
+    assert before is not None
+    assert before.capture == Capture()
+    w.see_captures(captures({"m": {"percent": 5, "judged": True, "slow_ms": 50, "opt_out": False}, "n": {}}))
+    route = w.model("m")
+    assert route is not None
+    assert route.capture == Capture(5, True, 50)
+    assert route.shape != before.shape
+    w.see_captures(captures({"m": {"percent": 101}}, index=11))
+    assert w.model("m") is route, "an unreadable document changes nothing"
+    w.see_captures(captures({}, index=2, epoch="two"))
+    assert w.model("m") is route, "nor does a store that lost everything"
+    w.see_captures(captures({"m": {}}, index=3, epoch="two"))
+    assert w.model("m") == before
+
+
 def test_the_own_copy_brings_everything_back(tmp_path: Path) -> None:
     w = world()
     w.see_service("registry", [Endpoint("127.0.0.1", 7)])
+    w.see_captures(captures({"m": {"judged": True}}))
     w.see_placements(placements({}, index=3, epoch="two"))
     durable = Durable(tmp_path / "state.jsonl")
     durable.write(durable.encode(w.saved()))
     again = World()
     again.restore(Durable(tmp_path / "state.jsonl").load())
     assert again.snapshot()[0] == w.snapshot()[0]
+    assert again.model("m").capture.judged  # type: ignore[union-attr]
     # The route was seen in this epoch, so its absence is a deletion; the placement was carried over, so its is not.
     again.see_routes(routes({}, index=11))
     again.see_placements(placements({}, index=4, epoch="two"))

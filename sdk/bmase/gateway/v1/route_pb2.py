@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62mase/gateway/v1/route.proto\x12\x10\x62mase.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\x02\n\x05Route\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08versions\x18\x02 \x03(\x0b\x32!.bmase.gateway.v1.WeightedVersion\x12(\n\x06sticky\x18\x03 \x01(\x0b\x32\x18.bmase.gateway.v1.Sticky\x12-\n\toverrides\x18\x04 \x03(\x0b\x32\x1a.bmase.gateway.v1.Override\x12(\n\x06mirror\x18\x05 \x01(\x0b\x32\x18.bmase.gateway.v1.Mirror\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08gateways\x18\n \x03(\x0b\x32\x1e.bmase.gateway.v1.GatewayState\"2\n\x0fWeightedVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06weight\x18\x02 \x01(\r\"5\n\x06Sticky\x12\x10\n\x06header\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_ip\x18\x02 \x01(\x08H\x00\x42\x04\n\x02\x62y\":\n\x08Override\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"*\n\x06Mirror\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0f\n\x07percent\x18\x02 \x01(\x01\"A\n\x0cGatewayState\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1f\n\x0fGetRouteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListRoutesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListRoutesResponse\x12\'\n\x06routes\x18\x01 \x03(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x12UpdateRouteRequest\x12&\n\x05route\x18\x01 \x01(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"d\n\x11SetWeightsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08versions\x18\x02 \x03(\x0b\x32!.bmase.gateway.v1.WeightedVersion\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"0\n\x12\x44\x65leteRouteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteRouteResponse\"\"\n\x12WatchRoutesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"N\n\x13WatchRoutesResponse\x12&\n\x05route\x18\x01 \x01(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"\x15\n\x13ListGatewaysRequest\"C\n\x14ListGatewaysResponse\x12+\n\x08gateways\x18\x01 \x03(\x0b\x32\x19.bmase.gateway.v1.Gateway\"z\n\x07Gateway\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06routes\x18\x03 \x01(\x03\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\x12/\n\x0breport_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xb3\x06\n\x0cRouteService\x12g\n\x08GetRoute\x12!.bmase.gateway.v1.GetRouteRequest\x1a\x17.bmase.gateway.v1.Route\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/{name=routes/*}\x12o\n\nListRoutes\x12#.bmase.gateway.v1.ListRoutesRequest\x1a$.bmase.gateway.v1.ListRoutesResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/routes\x12z\n\x0bUpdateRoute\x12$.bmase.gateway.v1.UpdateRouteRequest\x1a\x17.bmase.gateway.v1.Route\",\x82\xd3\xe4\x93\x02&\x1a\x1d/api/v1/{route.name=routes/*}:\x05route\x12y\n\nSetWeights\x12#.bmase.gateway.v1.SetWeightsRequest\x1a\x17.bmase.gateway.v1.Route\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{name=routes/*}:setWeights:\x01*\x12{\n\x0b\x44\x65leteRoute\x12$.bmase.gateway.v1.DeleteRouteRequest\x1a%.bmase.gateway.v1.DeleteRouteResponse\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/{name=routes/*}\x12\\\n\x0bWatchRoutes\x12$.bmase.gateway.v1.WatchRoutesRequest\x1a%.bmase.gateway.v1.WatchRoutesResponse0\x01\x12w\n\x0cListGateways\x12%.bmase.gateway.v1.ListGatewaysRequest\x1a&.bmase.gateway.v1.ListGatewaysResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/gatewaysb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62mase/gateway/v1/route.proto\x12\x10\x62mase.gateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x03\n\x05Route\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08versions\x18\x02 \x03(\x0b\x32!.bmase.gateway.v1.WeightedVersion\x12(\n\x06sticky\x18\x03 \x01(\x0b\x32\x18.bmase.gateway.v1.Sticky\x12-\n\toverrides\x18\x04 \x03(\x0b\x32\x1a.bmase.gateway.v1.Override\x12(\n\x06mirror\x18\x05 \x01(\x0b\x32\x18.bmase.gateway.v1.Mirror\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08gateways\x18\n \x03(\x0b\x32\x1e.bmase.gateway.v1.GatewayState\x12\x0f\n\x07release\x18\x0b \x01(\t\"2\n\x0fWeightedVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06weight\x18\x02 \x01(\r\"5\n\x06Sticky\x12\x10\n\x06header\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_ip\x18\x02 \x01(\x08H\x00\x42\x04\n\x02\x62y\":\n\x08Override\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"*\n\x06Mirror\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0f\n\x07percent\x18\x02 \x01(\x01\"A\n\x0cGatewayState\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x1f\n\x0fGetRouteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListRoutesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListRoutesResponse\x12\'\n\x06routes\x18\x01 \x03(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x88\x01\n\x12UpdateRouteRequest\x12&\n\x05route\x18\x01 \x01(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\x12\x0f\n\x07release\x18\x03 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x03\x12\x13\n\x0b\x65nd_release\x18\x05 \x01(\x08\"\x99\x01\n\x11SetWeightsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x08versions\x18\x02 \x03(\x0b\x32!.bmase.gateway.v1.WeightedVersion\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\x12\x13\n\x0b\x65nd_release\x18\x06 \x01(\x08\"0\n\x12\x44\x65leteRouteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteRouteResponse\"\"\n\x12WatchRoutesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"N\n\x13WatchRoutesResponse\x12&\n\x05route\x18\x01 \x01(\x0b\x32\x17.bmase.gateway.v1.Route\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\"\x15\n\x13ListGatewaysRequest\"C\n\x14ListGatewaysResponse\x12+\n\x08gateways\x18\x01 \x03(\x0b\x32\x19.bmase.gateway.v1.Gateway\"z\n\x07Gateway\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06routes\x18\x03 \x01(\x03\x12\x0f\n\x07in_sync\x18\x04 \x01(\x08\x12/\n\x0breport_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xb3\x06\n\x0cRouteService\x12g\n\x08GetRoute\x12!.bmase.gateway.v1.GetRouteRequest\x1a\x17.bmase.gateway.v1.Route\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/{name=routes/*}\x12o\n\nListRoutes\x12#.bmase.gateway.v1.ListRoutesRequest\x1a$.bmase.gateway.v1.ListRoutesResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/routes\x12z\n\x0bUpdateRoute\x12$.bmase.gateway.v1.UpdateRouteRequest\x1a\x17.bmase.gateway.v1.Route\",\x82\xd3\xe4\x93\x02&\x1a\x1d/api/v1/{route.name=routes/*}:\x05route\x12y\n\nSetWeights\x12#.bmase.gateway.v1.SetWeightsRequest\x1a\x17.bmase.gateway.v1.Route\"-\x82\xd3\xe4\x93\x02\'\"\"/api/v1/{name=routes/*}:setWeights:\x01*\x12{\n\x0b\x44\x65leteRoute\x12$.bmase.gateway.v1.DeleteRouteRequest\x1a%.bmase.gateway.v1.DeleteRouteResponse\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/{name=routes/*}\x12\\\n\x0bWatchRoutes\x12$.bmase.gateway.v1.WatchRoutesRequest\x1a%.bmase.gateway.v1.WatchRoutesResponse0\x01\x12w\n\x0cListGateways\x12%.bmase.gateway.v1.ListGatewaysRequest\x1a&.bmase.gateway.v1.ListGatewaysResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/gatewaysb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,41 +47,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTESERVICE'].methods_by_name['ListGateways']._loaded_options = None
   _globals['_ROUTESERVICE'].methods_by_name['ListGateways']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/gateways'
   _globals['_ROUTE']._serialized_start=146
-  _globals['_ROUTE']._serialized_end=525
-  _globals['_WEIGHTEDVERSION']._serialized_start=527
-  _globals['_WEIGHTEDVERSION']._serialized_end=577
-  _globals['_STICKY']._serialized_start=579
-  _globals['_STICKY']._serialized_end=632
-  _globals['_OVERRIDE']._serialized_start=634
-  _globals['_OVERRIDE']._serialized_end=692
-  _globals['_MIRROR']._serialized_start=694
-  _globals['_MIRROR']._serialized_end=736
-  _globals['_GATEWAYSTATE']._serialized_start=738
-  _globals['_GATEWAYSTATE']._serialized_end=803
-  _globals['_GETROUTEREQUEST']._serialized_start=805
-  _globals['_GETROUTEREQUEST']._serialized_end=836
-  _globals['_LISTROUTESREQUEST']._serialized_start=838
-  _globals['_LISTROUTESREQUEST']._serialized_end=896
-  _globals['_LISTROUTESRESPONSE']._serialized_start=898
-  _globals['_LISTROUTESRESPONSE']._serialized_end=984
-  _globals['_UPDATEROUTEREQUEST']._serialized_start=986
-  _globals['_UPDATEROUTEREQUEST']._serialized_end=1069
-  _globals['_SETWEIGHTSREQUEST']._serialized_start=1071
-  _globals['_SETWEIGHTSREQUEST']._serialized_end=1171
-  _globals['_DELETEROUTEREQUEST']._serialized_start=1173
-  _globals['_DELETEROUTEREQUEST']._serialized_end=1221
-  _globals['_DELETEROUTERESPONSE']._serialized_start=1223
-  _globals['_DELETEROUTERESPONSE']._serialized_end=1244
-  _globals['_WATCHROUTESREQUEST']._serialized_start=1246
-  _globals['_WATCHROUTESREQUEST']._serialized_end=1280
-  _globals['_WATCHROUTESRESPONSE']._serialized_start=1282
-  _globals['_WATCHROUTESRESPONSE']._serialized_end=1360
-  _globals['_LISTGATEWAYSREQUEST']._serialized_start=1362
-  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1383
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1385
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1452
-  _globals['_GATEWAY']._serialized_start=1454
-  _globals['_GATEWAY']._serialized_end=1576
-  _globals['_ROUTESERVICE']._serialized_start=1579
-  _globals['_ROUTESERVICE']._serialized_end=2398
+  _globals['_ROUTE']._serialized_end=542
+  _globals['_WEIGHTEDVERSION']._serialized_start=544
+  _globals['_WEIGHTEDVERSION']._serialized_end=594
+  _globals['_STICKY']._serialized_start=596
+  _globals['_STICKY']._serialized_end=649
+  _globals['_OVERRIDE']._serialized_start=651
+  _globals['_OVERRIDE']._serialized_end=709
+  _globals['_MIRROR']._serialized_start=711
+  _globals['_MIRROR']._serialized_end=753
+  _globals['_GATEWAYSTATE']._serialized_start=755
+  _globals['_GATEWAYSTATE']._serialized_end=820
+  _globals['_GETROUTEREQUEST']._serialized_start=822
+  _globals['_GETROUTEREQUEST']._serialized_end=853
+  _globals['_LISTROUTESREQUEST']._serialized_start=855
+  _globals['_LISTROUTESREQUEST']._serialized_end=913
+  _globals['_LISTROUTESRESPONSE']._serialized_start=915
+  _globals['_LISTROUTESRESPONSE']._serialized_end=1001
+  _globals['_UPDATEROUTEREQUEST']._serialized_start=1004
+  _globals['_UPDATEROUTEREQUEST']._serialized_end=1140
+  _globals['_SETWEIGHTSREQUEST']._serialized_start=1143
+  _globals['_SETWEIGHTSREQUEST']._serialized_end=1296
+  _globals['_DELETEROUTEREQUEST']._serialized_start=1298
+  _globals['_DELETEROUTEREQUEST']._serialized_end=1346
+  _globals['_DELETEROUTERESPONSE']._serialized_start=1348
+  _globals['_DELETEROUTERESPONSE']._serialized_end=1369
+  _globals['_WATCHROUTESREQUEST']._serialized_start=1371
+  _globals['_WATCHROUTESREQUEST']._serialized_end=1405
+  _globals['_WATCHROUTESRESPONSE']._serialized_start=1407
+  _globals['_WATCHROUTESRESPONSE']._serialized_end=1485
+  _globals['_LISTGATEWAYSREQUEST']._serialized_start=1487
+  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1508
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1510
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1577
+  _globals['_GATEWAY']._serialized_start=1579
+  _globals['_GATEWAY']._serialized_end=1701
+  _globals['_ROUTESERVICE']._serialized_start=1704
+  _globals['_ROUTESERVICE']._serialized_end=2523
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Route(_message.Message):
-    __slots__ = ("name", "versions", "sticky", "overrides", "mirror", "timeout", "retries", "etag", "update_time", "gateways")
+    __slots__ = ("name", "versions", "sticky", "overrides", "mirror", "timeout", "retries", "etag", "update_time", "gateways", "release")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     STICKY_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class Route(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     GATEWAYS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
     name: str
     versions: _containers.RepeatedCompositeFieldContainer[WeightedVersion]
     sticky: Sticky
@@ -33,7 +34,8 @@ class Route(_message.Message):
     etag: str
     update_time: _timestamp_pb2.Timestamp
     gateways: _containers.RepeatedCompositeFieldContainer[GatewayState]
-    def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[WeightedVersion, _Mapping]]] = ..., sticky: _Optional[_Union[Sticky, _Mapping]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., mirror: _Optional[_Union[Mirror, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retries: _Optional[int] = ..., etag: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateways: _Optional[_Iterable[_Union[GatewayState, _Mapping]]] = ...) -> None: ...
+    release: str
+    def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[WeightedVersion, _Mapping]]] = ..., sticky: _Optional[_Union[Sticky, _Mapping]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., mirror: _Optional[_Union[Mirror, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retries: _Optional[int] = ..., etag: _Optional[str] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., gateways: _Optional[_Iterable[_Union[GatewayState, _Mapping]]] = ..., release: _Optional[str] = ...) -> None: ...
 
 class WeightedVersion(_message.Message):
     __slots__ = ("version", "weight")
@@ -102,22 +104,34 @@ class ListRoutesResponse(_message.Message):
     def __init__(self, routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdateRouteRequest(_message.Message):
-    __slots__ = ("route", "allow_missing")
+    __slots__ = ("route", "allow_missing", "release", "fence", "end_release")
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    END_RELEASE_FIELD_NUMBER: _ClassVar[int]
     route: Route
     allow_missing: bool
-    def __init__(self, route: _Optional[_Union[Route, _Mapping]] = ..., allow_missing: _Optional[bool] = ...) -> None: ...
+    release: str
+    fence: int
+    end_release: bool
+    def __init__(self, route: _Optional[_Union[Route, _Mapping]] = ..., allow_missing: _Optional[bool] = ..., release: _Optional[str] = ..., fence: _Optional[int] = ..., end_release: _Optional[bool] = ...) -> None: ...
 
 class SetWeightsRequest(_message.Message):
-    __slots__ = ("name", "versions", "etag")
+    __slots__ = ("name", "versions", "etag", "release", "fence", "end_release")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    END_RELEASE_FIELD_NUMBER: _ClassVar[int]
     name: str
     versions: _containers.RepeatedCompositeFieldContainer[WeightedVersion]
     etag: str
-    def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[WeightedVersion, _Mapping]]] = ..., etag: _Optional[str] = ...) -> None: ...
+    release: str
+    fence: int
+    end_release: bool
+    def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[WeightedVersion, _Mapping]]] = ..., etag: _Optional[str] = ..., release: _Optional[str] = ..., fence: _Optional[int] = ..., end_release: _Optional[bool] = ...) -> None: ...
 
 class DeleteRouteRequest(_message.Message):
     __slots__ = ("name", "etag")

@@ -1,0 +1,1 @@
+"""What gateways send by themselves: bad events, and pairs of requests and answers."""

@@ -1,0 +1,176 @@
+"""Puts a request and its answer together from the pieces that Envoy sends. Pure."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from services.monitor.intake import wire
+
+Protocol = Literal["grpc", "http"]
+
+# Attributes by the expressions that gateways are told to send.
+ROUTE, VIA, ADDRESS = "xds.route_name", "xds.route_metadata.filter_metadata['bmase']['via']", "source.address"
+LENGTH_HEADER = "inference-header-content-length"
+
+_FRAME = struct.Struct(">BI")
+_GRPC_STATUS = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sampled request and its answer, as they were on the wire.
+
+    time                     when the monitor heard of it; seconds since the epoch
+    via                      how the version was chosen: weight, version or override
+    client                   x-bmase-client, else x-bmase-tenant, else the address it came from
+    request_id               x-request-id, empty when the client sent none; the protocol's own `id` is in `request`
+    request, response        gRPC: one message each, `response` is empty when the call failed; HTTP: the bodies
+    status                   name of the gRPC status, or the HTTP code
+    duration_ms              from the whole request to the whole answer, as the monitor saw them come
+    *_header_length          HTTP with binary tensors: bytes of JSON before them; 0: all is JSON
+    *_encoding               HTTP: content-encoding of the body, empty: none
+    """
+
+    time: float
+    gateway: str
+    model: str
+    version: int
+    via: str
+    client: str
+    request_id: str
+    protocol: Protocol
+    request: bytes
+    response: bytes
+    status: str
+    duration_ms: float
+    request_header_length: int = 0
+    response_header_length: int = 0
+    request_encoding: str = ""
+    response_encoding: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of both bodies."""
+        return len(self.request) + len(self.response)
+
+
+class Unfit(Enum):
+    """Why what was sampled became no pair."""
+
+    BROKEN = "broken"  # the request ended before its answer did
+    COMPRESSED = "compressed"  # a gRPC answer that would have to be unpacked
+    NOT_OURS = "not ours"  # no version answered
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One request on its way. `take` returns True when the answer is whole."""
+
+    gateway: str
+    clock: Callable[[], float] = time.monotonic
+    begun: float = field(default_factory=time.time)
+    size: int = 0
+    _begun: float = 0.0
+    _sent: float = 0.0
+    _said: dict[str, str] = field(default_factory=dict)
+    _asked: dict[str, str] = field(default_factory=dict)
+    _answered: dict[str, str] = field(default_factory=dict)
+    _trailers: dict[str, str] = field(default_factory=dict)
+    _request: list[bytes] = field(default_factory=list)
+    _response: list[bytes] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """Empty until the first piece has come."""
+        return self._said.get(ROUTE, "")
+
+    def take(self, message: Any) -> bool:
+        """One `ProcessingRequest`."""
+        if message.attributes:
+            self._said.update(wire.attributes(message))
+        if message.HasField("request_headers"):
+            self._begun = self._sent = self.clock()
+            self._asked = wire.headers(message.request_headers.headers.headers)
+            return False
+        if message.HasField("request_body"):
+            self._sent = self.clock()
+            self._add(self._request, message.request_body)
+            return False
+        if message.HasField("response_headers"):
+            self._answered = wire.headers(message.response_headers.headers.headers)
+            return bool(message.response_headers.end_of_stream)
+        if message.HasField("response_body"):
+            self._add(self._response, message.response_body)
+            return bool(message.response_body.end_of_stream)
+        if message.HasField("response_trailers"):
+            self._trailers = wire.headers(message.response_trailers.trailers.headers)
+            return True
+        return False
+
+    def _add(self, parts: list[bytes], piece: Any) -> None:
+        if piece.body:
+            parts.append(piece.body)
+            self.size += len(piece.body)
+
+    def pair(self) -> Pair | Unfit:
+        """What came of it, once `take` said that it is whole."""
+        version = self._answered.get("x-bmase-version", "")
+        if not self.model or not version.isdecimal():
+            return Unfit.NOT_OURS
+        grpc = self._asked.get("content-type", "").startswith("application/grpc")
+        request, response = b"".join(self._request), b"".join(self._response)
+        if grpc:
+            bare = _message(request), _message(response)
+            if bare[0] is None or bare[1] is None:
+                return Unfit.COMPRESSED
+            request, response = bare[0], bare[1]
+        asked, answered = self._asked, self._answered
+        return Pair(
+            time=self.begun,
+            gateway=self.gateway,
+            model=self.model,
+            version=int(version),
+            via=self._said.get(VIA, ""),
+            client=asked.get("x-bmase-client") or asked.get("x-bmase-tenant") or _host(self._said.get(ADDRESS, "")),
+            request_id=asked.get("x-request-id", ""),
+            protocol="grpc" if grpc else "http",
+            request=request,
+            response=response,
+            status=self._grpc_status() if grpc else answered.get(":status", ""),
+            duration_ms=1000 * (self.clock() - (self._sent or self._begun)),
+            request_header_length=0 if grpc else _whole(asked.get(LENGTH_HEADER, "")),
+            response_header_length=0 if grpc else _whole(answered.get(LENGTH_HEADER, "")),
+            request_encoding="" if grpc else asked.get("content-encoding", ""),
+            response_encoding="" if grpc else answered.get("content-encoding", ""),
+        )
+
+    def _grpc_status(self) -> str:
+        said = self._trailers.get("grpc-status") or self._answered.get("grpc-status", "")
+        number = int(said) if said.isdecimal() else 2
+        return _GRPC_STATUS[number] if number < len(_GRPC_STATUS) else "UNKNOWN"
+
+
+def _message(body: bytes) -> bytes | None:
+    """The one message of a gRPC body, empty when there is none; None when it is packed or not whole."""
+    if len(body) < _FRAME.size:
+        return b""
+    packed, length = _FRAME.unpack_from(body)
+    return None if packed or len(body) - _FRAME.size != length else body[_FRAME.size :]
+
+
+def _host(address: str) -> str:
+    """`127.0.0.1` of `127.0.0.1:8080`, `::1` of `[::1]:8080`."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

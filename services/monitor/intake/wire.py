@@ -1,0 +1,82 @@
+"""The part of Envoy's ext_proc protocol that is read here, wire-compatible and under names of our own.
+
+PyPI's packages with Envoy's messages overwrite those of others; these few live in a pool that nobody else sees. Texts
+that clients sent are declared as bytes: Envoy passes on what is no UTF-8, too. Maps are what they are on the wire,
+repeated entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_PACKAGE = "bmase.monitor.intake"
+_F = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {"bool": _F.TYPE_BOOL, "bytes": _F.TYPE_BYTES, "double": _F.TYPE_DOUBLE}
+
+# message -> field -> number, type; `*` in front: repeated. Numbers are those of envoy.service.ext_proc.v3.
+SCHEMA: dict[str, dict[str, tuple[int, str]]] = {
+    "ProcessingRequest": {
+        "request_headers": (2, "HttpHeaders"),
+        "response_headers": (3, "HttpHeaders"),
+        "request_body": (4, "HttpBody"),
+        "response_body": (5, "HttpBody"),
+        "request_trailers": (6, "HttpTrailers"),
+        "response_trailers": (7, "HttpTrailers"),
+        "attributes": (9, "*Attributes"),
+    },
+    "HttpHeaders": {"headers": (1, "HeaderMap"), "end_of_stream": (3, "bool")},
+    "HttpBody": {"body": (1, "bytes"), "end_of_stream": (2, "bool")},
+    "HttpTrailers": {"trailers": (1, "HeaderMap")},
+    "HeaderMap": {"headers": (1, "*HeaderValue")},
+    "HeaderValue": {"key": (1, "bytes"), "value": (2, "bytes"), "raw_value": (3, "bytes")},
+    "Attributes": {"key": (1, "bytes"), "value": (2, "Struct")},
+    "Struct": {"fields": (1, "*StructEntry")},
+    "StructEntry": {"key": (1, "bytes"), "value": (2, "Value")},
+    "Value": {"number_value": (2, "double"), "string_value": (3, "bytes"), "bool_value": (4, "bool")},
+    "ProcessingResponse": {},
+}
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name="bmase/monitor/intake.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in SCHEMA.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            label = _F.LABEL_REPEATED if kind.startswith("*") else _F.LABEL_OPTIONAL
+            bare = kind.lstrip("*")
+            made = message.field.add(name=field, number=number, label=label)
+            if bare in _SCALARS:
+                made.type = _SCALARS[bare]
+            else:
+                made.type, made.type_name = _F.TYPE_MESSAGE, f".{_PACKAGE}.{bare}"
+    return file
+
+
+_POOL = descriptor_pool.DescriptorPool()
+_POOL.Add(_file())
+
+
+def _message(name: str) -> Any:
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+ProcessingRequest = _message("ProcessingRequest")
+ProcessingResponse = _message("ProcessingResponse")
+
+
+def headers(listed: Iterable[Any]) -> dict[str, str]:
+    """A HeaderMap's headers as text; of a repeated one the last."""
+    return {_text(header.key): _text(header.raw_value or header.value) for header in listed}
+
+
+def attributes(message: Any) -> dict[str, str]:
+    """The attributes of a ProcessingRequest that are text."""
+    entries = (entry for group in message.attributes for entry in group.value.fields)
+    return {_text(entry.key): _text(entry.value.string_value) for entry in entries}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

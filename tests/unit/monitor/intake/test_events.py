@@ -1,0 +1,64 @@
+"""What Envoy's access log says of a bad request becomes an event."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb
+from opentelemetry.proto.common.v1 import common_pb2
+
+from services.monitor.intake.events import BadEvent
+from services.monitor.intake.logs import LogsServicer
+
+pytestmark = pytest.mark.anyio
+
+SAID = {
+    "model": "digits",
+    "version": "3",
+    "client": "-",
+    "address": "10.0.0.9",
+    "request_id": "-",
+    "grpc_status": "UNAVAILABLE",
+    "http_code": "200",
+    "flags": "-",
+    "details": "via_upstream",
+    "duration_ms": "12",
+}
+
+
+def export(*records: dict[str, str]) -> pb.ExportLogsServiceRequest:
+    request = pb.ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    resource.resource.attributes.append(_pair("gateway", "gw-1"))
+    scope = resource.scope_logs.add()
+    for said in records:
+        record = scope.log_records.add(time_unix_nano=1_500_000_000)
+        record.attributes.extend(_pair(key, value) for key, value in said.items())
+    return request
+
+
+def _pair(key: str, value: str) -> common_pb2.KeyValue:
+    return common_pb2.KeyValue(key=key, value=common_pb2.AnyValue(string_value=value))
+
+
+async def test_every_record_is_an_event() -> None:
+    seen: list[BadEvent] = []
+    servicer = LogsServicer(seen.append)
+    answer = await servicer.Export(export(SAID, {**SAID, "client": "tenant-7", "request_id": "r-1"}), None)
+    assert seen[0] == BadEvent(1.5, "gw-1", "digits", 3, "10.0.0.9", "", "UNAVAILABLE", 200, "", 12.0, answered=True)
+    assert (seen[1].client, seen[1].request_id) == ("tenant-7", "r-1")
+    assert servicer.received == 2
+    assert not answer.HasField("partial_success")
+
+
+async def test_an_answer_of_the_gateway_itself_is_told_apart() -> None:
+    seen: list[BadEvent] = []
+    local = {"version": "-", "flags": "UH", "http_code": "503", "details": "no_healthy_upstream", "duration_ms": "-"}
+    await LogsServicer(seen.append).Export(export({**SAID, **local}), None)
+    assert (seen[0].version, seen[0].flags, seen[0].answered, seen[0].duration_ms) == (0, "UH", False, 0.0)
+
+
+async def test_what_is_no_event_is_counted_and_said() -> None:
+    servicer = LogsServicer(lambda event: None)
+    answer = await servicer.Export(export({"model": "-"}, {}), None)
+    assert (servicer.received, servicer.unreadable) == (0, 2)
+    assert answer.partial_success.rejected_log_records == 2
