@@ -87,6 +87,11 @@ class Collector:
         self.health.seconds = time.monotonic() - begun
         return Look(time.time(), tuple(increments), tuple(disturbances), tuple(answered), frozenset(addresses))
 
+    def begin(self, model: str) -> None:
+        """Counts the model from its next page on, also where it was counted before."""
+        for ledger in self._ledgers.values():
+            ledger.forget(model)
+
     async def totals(self, model: str) -> dict[int, Tally]:
         """Everything that the gateways counted of a model's weighted traffic since they started, by version."""
         found: dict[int, Tally] = {}

@@ -113,6 +113,7 @@ class Comparisons:
                 log.warning("monitor.comparison_superseded", comparison=earlier.definition.name, by=wanted.name)
                 self._end(earlier)
             self._add(made)
+            self._collector.begin(made.model)
             self._world.follow(self._running)
             log.info("monitor.comparison_started", comparison=wanted.name, slow_ms=made.judge.slow_ms)
             await self._judged.set_judged(made.model, made.judge.slow_ms)

@@ -135,6 +135,10 @@ class Ledger:
             self._started = started
         return Taken(increments, reset)
 
+    def forget(self, model: str) -> None:
+        """The model's next page is where its counting begins again."""
+        self._models.discard(model)
+
     def _reset(self, page: Page, known: set[str], started: float | None) -> bool:
         if started is not None and self._started is not None and started > self._started + START_SLACK_SECONDS:
             return True

@@ -83,6 +83,14 @@ def test_a_model_that_is_compared_later_begins_at_its_own_first_page() -> None:
     assert ledger.take(later, ["lin", "other"], 2).increments[("other", 1)].requests == 3
 
 
+def test_a_model_can_be_begun_again() -> None:
+    ledger = Ledger()
+    since(ledger, page(100))
+    ledger.forget("lin")
+    assert since(ledger, page(150)) == (0, 0)
+    assert since(ledger, page(151)) == (1, 0)
+
+
 def test_values_that_fell_mean_a_new_life_in_which_all_is_new() -> None:
     ledger = Ledger()
     since(ledger, page(100, 10))
