@@ -34,6 +34,8 @@ class Probes:
         probes |= {
             "registry": self._grpc("registry"),
             "patcher": self._grpc("patcher"),
+            "monitor": self._grpc("monitor"),
+            "documents": self._documents,
             "gateway": self._grpc("control"),
         }
         for node in self._suite.nodes:
@@ -49,6 +51,9 @@ class Probes:
     async def _consul(self) -> str:
         leader = await self._text("consul", "/v1/status/leader")
         return "" if leader.strip('" \n') and "HTTP" not in leader else "no leader yet"
+
+    async def _documents(self) -> str:
+        return await _accepts(self._suite.address("documents"))
 
     async def _envoy(self) -> str:
         state = (await self._text("envoy_admin", "/ready")).strip()

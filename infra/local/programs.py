@@ -13,7 +13,7 @@ from infra.local.ports import HOST
 from infra.runtime import binary
 
 # What of the pinned binaries the programs below are.
-RUNTIME = ("triton", "envoy", "consul")
+RUNTIME = ("triton", "envoy", "consul", "secantusdb")
 SERVICE_STOP_SECONDS = 15
 DRAIN_SECONDS = 5
 
@@ -55,7 +55,8 @@ class Suite:
 
 def programs(suite: Suite) -> list[Program]:
     """All programs, in the order in which status shows them."""
-    listed = [_consul(suite), _registry(suite), _patcher(suite), _control(suite), _envoy(suite)]
+    listed = [_consul(suite), _documents(suite)]
+    listed += [_registry(suite), _patcher(suite), _monitor(suite), _control(suite), _envoy(suite)]
     for node in suite.nodes:
         listed += [_triton(suite, node), _agent(suite, node)]
     return listed
@@ -129,6 +130,21 @@ def _registry(suite: Suite) -> Program:
 
 def _patcher(suite: Suite) -> Program:
     return Program("patcher", _python("services.patcher"), 3, _service(suite, "patcher", "patcher"))
+
+
+def _documents(suite: Suite) -> Program:
+    """The document store of sampled requests, a MongoDB-protocol server; in a cluster, a URL."""
+    folder = suite.place.data("documents")
+    host, port = suite.address("documents").split(":")
+    command = [str(binary("secantusdb")), "--host", host, "--port", port, "--storage-path", str(folder)]
+    return Program("documents", (*command, "--standalone", "--cache-size", "64M", "--log-level", "WARNING"), 2)
+
+
+def _monitor(suite: Suite) -> Program:
+    samples = f"mongodb://{suite.address('documents')}/bmase"
+    return Program(
+        "monitor", _python("services.monitor"), 3, _service(suite, "monitor", "monitor", samples_url=samples)
+    )
 
 
 def _control(suite: Suite) -> Program:

@@ -17,7 +17,15 @@ from infra.local.programs import Suite, programs
 from infra.local.supervision import ProcessState, Supervisor
 
 # The port that tells most about where a program is, by the program's name.
-ADDRESSES = {"consul": "consul", "registry": "registry", "patcher": "patcher", "gateway": "control", "envoy": "gateway"}
+ADDRESSES = {
+    "consul": "consul",
+    "documents": "documents",
+    "registry": "registry",
+    "patcher": "patcher",
+    "monitor": "monitor",
+    "gateway": "control",
+    "envoy": "gateway",
+}
 
 
 @dataclass(frozen=True)

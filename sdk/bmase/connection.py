@@ -20,6 +20,13 @@ IDEMPOTENT: dict[str, str] = {
     "bmase.patcher.v1.DeploymentService": (
         "CreateDeployment GetDeployment ListDeployments ScaleDeployment ListNodes CordonNode UncordonNode"
     ),
+    "bmase.patcher.v1.ReleaseService": (
+        "CreateRelease GetRelease ListReleases PauseRelease ResumeRelease RollbackRelease ListReleaseEvents"
+    ),
+    "bmase.monitor.v1.MonitorService": (
+        "StartComparison GetComparison ListComparisons EndComparison GetCapture UpdateCapture ListSamples "
+        "ReportOutcomes PutReference GetDrift CompareVersions ListAlerts AcknowledgeAlert ResolveAlert"
+    ),
     "bmase.gateway.v1.RouteService": "GetRoute ListRoutes ListGateways",
     "inference.GRPCInferenceService": (
         "ServerLive ServerReady ServerMetadata ModelReady ModelMetadata ModelConfig ModelStatistics RepositoryIndex"

@@ -35,6 +35,26 @@ def node(name: str) -> str:
     return f"nodes/{segment(name.removeprefix('nodes/'), 'node')}"
 
 
+def release(name: str) -> str:
+    """`releases/{id}`."""
+    return f"releases/{segment(name.removeprefix('releases/'), 'release')}"
+
+
+def comparison(name: str) -> str:
+    """`comparisons/{release}`, for a release's short or full name, too."""
+    return f"comparisons/{segment(name.removeprefix('comparisons/').removeprefix('releases/'), 'comparison')}"
+
+
+def capture(model_name: str) -> str:
+    """`captures/{model}`."""
+    return f"captures/{short(model(model_name))}"
+
+
+def alert(name: str) -> str:
+    """`alerts/{id}`."""
+    return f"alerts/{segment(name.removeprefix('alerts/'), 'alert')}"
+
+
 def short(name: str) -> str:
     """The last segment of a resource name."""
     return name.rsplit("/", 1)[-1]

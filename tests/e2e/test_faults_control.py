@@ -14,7 +14,9 @@ from tests.support.suite import Suite
 NUMBERS, LATER = (2.0, 1.0), (4.0, 4.0)
 
 
-@pytest.mark.parametrize("program", ["gateway", "registry", "patcher", "consul", "agent-blue", "agent-green"])
+@pytest.mark.parametrize(
+    "program", ["gateway", "registry", "patcher", "monitor", "consul", "agent-blue", "agent-green"]
+)
 def test_killed_it_comes_back_and_no_inference_fails(own_suite: Suite, catalogue: Catalogue, program: str) -> None:
     model = f"without-{program}"
     version = catalogue.serve(own_suite, model, *NUMBERS, replicas=2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmase import layout, settings, sources
 from bmase.aio.registry import Models, Versions
+from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
 from bmase.aio.transfers import transfer
 from bmase.aio.wire import Wire
@@ -49,6 +50,8 @@ class Client:
         self.deployments = Deployments(self.wire)
         self.nodes = Nodes(self.wire)
         self.routes = Routes(self.wire)
+        self.releases = Releases(self.wire)
+        self.monitor = Monitor(self.wire)
 
     async def __aenter__(self) -> Client:
         return self

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, inference, models, push, routes, serving
+from bmase.cli import admin, exits, inference, models, monitoring, push, releases, routes, serving
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError
@@ -67,6 +67,8 @@ app.add_typer(inference.app)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)
 app.add_typer(serving.nodes, name="nodes", rich_help_panel=TRAFFIC)
 app.add_typer(routes.app, name="route", rich_help_panel=TRAFFIC)
+app.add_typer(releases.app, name="release", rich_help_panel=TRAFFIC)
+app.add_typer(monitoring.app, name="monitor", rich_help_panel=TRAFFIC)
 app.add_typer(admin.app)
 app.add_typer(admin.config, name="config", rich_help_panel=REST)
 app.add_typer(admin.protos, name="protos", rich_help_panel=REST)

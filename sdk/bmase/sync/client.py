@@ -15,6 +15,7 @@ from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
 from bmase.sync.registry import Models, Versions
+from bmase.sync.releases import Monitor, Releases
 from bmase.sync.serving import Deployments, Nodes, Routes
 from bmase.sync.wire import Wire
 from bmase.transfer import Transfer
@@ -48,6 +49,8 @@ class Client:
         self.deployments = Deployments(self.wire)
         self.nodes = Nodes(self.wire)
         self.routes = Routes(self.wire)
+        self.releases = Releases(self.wire)
+        self.monitor = Monitor(self.wire)
 
     def __enter__(self) -> Client:
         return self
