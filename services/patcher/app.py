@@ -17,6 +17,7 @@ from services.patcher.loop import Loop
 from services.patcher.metrics import PatcherMetrics
 from services.patcher.probes import Probes
 from services.patcher.records import Records
+from services.patcher.releases.assembly import Parts, assemble
 from services.patcher.routes import Routes
 from services.patcher.service import DeploymentServicer
 from services.patcher.versions import Versions
@@ -41,15 +42,25 @@ async def build(stack: AsyncExitStack) -> None:
     loop = Loop(consul, records, view=view, hub=hub, versions=versions, routes=routes, rules=settings.rules)
     PatcherMetrics(told.registry, loop, view)
 
+    releases = await assemble(
+        stack,
+        consul=consul,
+        clients=clients,
+        database=database,
+        registry=told.registry,
+        settings=settings,
+        parts=Parts(records, view, hub, versions, routes, loop),
+    )
     for name, work in view.tasks():
         app.supervise(stack, work(), name)
     app.supervise(stack, probes.run(), "probes")
     app.supervise(stack, loop.run(), "loop")
-    servicer = DeploymentServicer(records, view, hub, versions, routes)
-    added = Registration(
-        deployment_pb2_grpc.add_DeploymentServiceServicer_to_server, servicer, "bmase.patcher.v1.DeploymentService"
+    deployments = Registration(
+        deployment_pb2_grpc.add_DeploymentServiceServicer_to_server,
+        DeploymentServicer(records, view, hub, versions, routes),
+        "bmase.patcher.v1.DeploymentService",
     )
-    await stack.enter_async_context(GrpcServer(settings, NAME, [added], telemetry=told, consul=consul))
+    await stack.enter_async_context(GrpcServer(settings, NAME, [deployments, releases], telemetry=told, consul=consul))
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from bmase.reasons import Reason
@@ -29,6 +30,9 @@ LONGEST_NAP = 1.0
 SHORTEST_NAP = 0.02
 ELECTION = "patcher"
 
+# What else the leader does, under the same lease and fence.
+Beside = Callable[[int], Coroutine[Any, Any, None]]
+
 
 class Loop:
     """Leads whenever this instance is the leader, until cancelled."""
@@ -51,6 +55,8 @@ class Loop:
         self._versions = versions
         self._routes = routes
         self._rules = rules
+        self.beside: Beside | None = None
+        self.state: State | None = None  # as it was read last, while this instance leads
         self.leading = False
         self._nap = LONGEST_NAP
 
@@ -62,9 +68,22 @@ class Loop:
                 try:
                     await lease.run(self._lead(lease.fence))
                 finally:
-                    self.leading = False
+                    self.leading, self.state = False, None
 
     async def _lead(self, fence: int) -> None:
+        """Both parts, until one of them is told that another instance leads, or fails."""
+        works = [self._deployments(fence), *([self.beside(fence)] if self.beside else [])]
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _deployments(self, fence: int) -> None:
         publisher = Publisher(self._consul, self._records, fence)
         errands = Errands(self._versions, self._routes, self._keeper(fence))
         seen = -1
@@ -91,7 +110,7 @@ class Loop:
         seen = self._view.observation()
         if seen is None:
             return
-        state = await self._records.read()
+        self.state = state = await self._records.read()
         taken: list[Transition] = []
         if settle(state, seen, self._rules)[1]:
 
@@ -100,7 +119,7 @@ class Loop:
                 after, taken = settle(now, seen, self._rules)
                 return after
 
-            state = await self._records.change(decide, fence)
+            self.state = state = await self._records.change(decide, fence)
             log.info("decided", transitions=list(map(str, taken)))
             self._hub.notify()
         self._nap = nap(state, time.time())

@@ -14,13 +14,17 @@ from services.patcher.documents import Desired, GatewayReport, NodeInfo, Placeme
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """How a node looks from here: `silent_for` seconds without its session; `answering` is what its Triton says."""
+    """How a node looks from here: `silent_for` seconds without its session.
+
+    `answering` is what its Triton says, with patience for hiccups; `mute`: it did not answer when it was asked last.
+    """
 
     alive: bool
     usable: bool = True
     message: str = ""
     silent_for: float = 0.0
     answering: bool = True
+    mute: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class Probes:
         since = self._mute_since.get(node)
         return since is None or time.monotonic() - since < GIVEN_UP_AFTER
 
+    def mute(self, node: str) -> bool:
+        """Whether it did not answer when it was asked last."""
+        return node in self._mute_since
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

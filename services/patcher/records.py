@@ -57,7 +57,7 @@ class Records:
 
         async def work(session: AsyncSession) -> State:
             if fence:
-                await _raise_fence(session, fence)
+                await raise_fence(session, fence)
             return await _changed(session, decide)
 
         return await self._run(work)
@@ -101,7 +101,7 @@ class Records:
     async def fence(self) -> int:
         """The highest fence that was written under."""
         async with self._db.read() as session:
-            return int(await session.scalar(select(t.fences.c.fence).where(t.fences.c.name == LEADER)) or 0)
+            return await leading_fence(session)
 
 
 async def _changed(session: AsyncSession, decide: Change) -> State:
@@ -152,7 +152,13 @@ def _same(table: Table, keys: list[str], row: Row) -> Any:
     return and_(*(table.c[key] == row[key] for key in keys))
 
 
-async def _raise_fence(session: AsyncSession, fence: int) -> None:
+async def leading_fence(session: AsyncSession) -> int:
+    """The highest fence that was written under; 0: none."""
+    return int(await session.scalar(select(t.fences.c.fence).where(t.fences.c.name == LEADER)) or 0)
+
+
+async def raise_fence(session: AsyncSession, fence: int) -> None:
+    """Raises NOT_LEADER when a later leader has written; from now on, earlier ones are refused."""
     columns = t.fences.c
     stored = await session.scalar(select(columns.fence).where(columns.name == LEADER).with_for_update())
     if stored is None:

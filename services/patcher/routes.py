@@ -32,6 +32,12 @@ class Routes:
         route = read(RouteDocument, entry.value)
         return route is None or route.uses(version)
 
+    async def weights(self, model: str) -> dict[int, int] | None:
+        """version -> weight of those that have traffic; None when there is no route."""
+        entry = await self._consul.kv.get(ROUTES + model)
+        route = read(RouteDocument, entry.value) if entry else None
+        return {each.version: each.weight for each in route.versions if each.weight} if route else None
+
     async def give(self, deployment: Deployment) -> None:
         """All traffic of the model to this version."""
         weighted = pb.WeightedVersion(version=deployment.version, weight=WHOLE)

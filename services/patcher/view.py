@@ -104,6 +104,7 @@ class View:
                 message=alive.message if alive else "",
                 silent_for=now - since,
                 answering=self._probes.answering(name),
+                mute=self._probes.mute(name),
             )
         silent = {name: entries.infos[name].grpc for name in self._silent_since if name in entries.infos}
         self._probes.watch(silent)

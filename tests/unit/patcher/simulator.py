@@ -7,8 +7,9 @@ reviewed as a diff.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from bmase.patcher.v1 import deployment_pb2 as pb
 
@@ -215,9 +216,15 @@ def _short(placement: pb.Placement) -> str:
     return pb.Placement.State.Name(placement.state)[6:].lower()
 
 
-def play(text: str) -> str:
+class Played(Protocol):
+    """A world that scenario files command."""
+
+    def run(self, line: str) -> list[str]: ...
+
+
+def play(text: str, make: Callable[[], Played] = World) -> str:
     """The scenario with its decisions written anew."""
-    world, written = World(), []
+    world, written = make(), []
     for block in text.strip().split("\n\n"):
         commands = block.split(f"\n{DASHES}")[0].split("\n")
         lines = [line for c in commands if c and not c.startswith("#") for line in world.run(c)]

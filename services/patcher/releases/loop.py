@@ -1,0 +1,139 @@
+"""The leader's releases: one query a tick finds everything unfinished, and each release has a pilot of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from bmase.reasons import Reason
+
+from services.kit.errors import DomainError
+from services.patcher.hub import Hub
+from services.patcher.releases.eyes import Eyes, RouteWatch
+from services.patcher.releases.metrics import ReleaseMetrics
+from services.patcher.releases.monitor import Monitor
+from services.patcher.releases.pilot import Desk, Pilot
+from services.patcher.releases.records import ReleaseRecords
+from services.patcher.releases.state import Hold, Release
+from services.patcher.releases.tools import Tools
+
+log = structlog.get_logger(__name__)
+
+TICK = 1.0
+SHORTEST_TICK = 0.02
+AFTER_DEFECT = 2.0
+
+
+class ReleaseLoop:
+    """Runs under the patcher's own lease, so that deployments and releases never have different leaders."""
+
+    def __init__(
+        self,
+        records: ReleaseRecords,
+        *,
+        eyes: Eyes,
+        routes: RouteWatch,
+        monitor: Monitor,
+        hub: Hub,
+        metrics: ReleaseMetrics,
+        tools: Callable[[int], Tools],
+        who: str,
+    ) -> None:
+        self._records = records
+        self._eyes = eyes
+        self._monitor = monitor
+        self._hub = hub
+        self._metrics = metrics
+        self._tools = tools
+        self._who = who
+        self._pilots: dict[str, tuple[Pilot, asyncio.Task[None]]] = {}
+        self._not_before: dict[str, float] = {}
+        routes.changed = self._routes_changed
+
+    def live(self, release: str) -> tuple[bytes, Hold | None] | None:
+        """The latest evidence and the present words of a release that this instance leads."""
+        found = self._pilots.get(release)
+        if found is None:
+            return None
+        pilot = found[0]
+        return (pilot.evidence.raw if pilot.evidence else b"", pilot.stands)
+
+    async def lead(self, fence: int) -> None:
+        """Returns when another instance leads; what was begun is broken off then, and begun again by that one."""
+        desk = Desk(self._records, self._tools(fence), self._eyes, self._monitor, self._hub, self._metrics)
+        try:
+            await self._begin(fence)
+            seen = -1
+            while True:
+                seen = await self._hub.wait(seen, TICK)
+                await self._tick(desk)
+                await asyncio.sleep(SHORTEST_TICK)
+        except DomainError as error:
+            if error.reason is not Reason.NOT_LEADER:
+                raise
+            log.info("releases_deposed", fence=fence)
+        finally:
+            await self._land()
+
+    async def _begin(self, fence: int) -> None:
+        while True:
+            try:
+                await self._records.lead(fence, self._who)
+                return
+            except DomainError as error:
+                if error.reason is not Reason.STORE_UNAVAILABLE:
+                    raise
+                log.warning("releases_wait", message=error.message)
+                await asyncio.sleep(TICK)
+
+    async def _tick(self, desk: Desk) -> None:
+        self._eyes.forget()
+        self._reap()
+        try:
+            unfinished = await self._records.unfinished()
+        except Exception as error:
+            # The pilots go on with what they know: a retreat does not wait for the store.
+            log.warning("releases_not_read", error=str(error))
+            await asyncio.sleep(TICK / 4)
+            unfinished = []
+        for release in unfinished:
+            self._offer(release, desk)
+        self._metrics.flying(pilot.release for pilot, _ in self._pilots.values())
+        for pilot, _ in self._pilots.values():
+            pilot.wake()
+
+    def _offer(self, release: Release, desk: Desk) -> None:
+        if release.id in self._pilots:
+            self._pilots[release.id][0].offer(release)
+        elif time.monotonic() >= self._not_before.get(release.id, 0.0):
+            pilot = Pilot(release, desk)
+            self._pilots[release.id] = (pilot, asyncio.create_task(pilot.run(), name=f"release {release.id}"))
+
+    def _reap(self) -> None:
+        """Takes away the pilots that have ended; raises NOT_LEADER if that is why."""
+        for name, (_, task) in list(self._pilots.items()):
+            if not task.done():
+                continue
+            del self._pilots[name]
+            error = task.exception()
+            if error is None:
+                continue
+            if isinstance(error, DomainError) and error.reason is Reason.NOT_LEADER:
+                raise error
+            log.error("pilot_failed", release=name, exc_info=error)
+            self._not_before[name] = time.monotonic() + AFTER_DEFECT
+
+    async def _land(self) -> None:
+        tasks = [task for _, task in self._pilots.values()]
+        self._pilots = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._metrics.flying([])
+
+    def _routes_changed(self, models: frozenset[str]) -> None:
+        for pilot, _ in self._pilots.values():
+            if pilot.release.model in models:
+                pilot.wake()
