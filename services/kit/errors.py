@@ -95,6 +95,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.VERSION_EXISTS: Entry(_C.ALREADY_EXISTS, "The model has this version already; versions never change."),
     Reason.DEPLOYMENT_EXISTS: Entry(_C.ALREADY_EXISTS, "The version is deployed already."),
     Reason.COMPARISON_EXISTS: Entry(_C.ALREADY_EXISTS, "The comparison's name is taken by another."),
+    Reason.REFERENCE_EXISTS: Entry(_C.ALREADY_EXISTS, "The version has another reference; references never change."),
     Reason.REQUEST_REUSED: Entry(_C.ALREADY_EXISTS, "The request id was used before for another request."),
     Reason.INVALID_FIELD: Entry(_C.INVALID_ARGUMENT, "A field of the request breaks its bounds."),
     Reason.INVALID_MODEL_FILE: Entry(_C.INVALID_ARGUMENT, "A file is not what a model of this format must be."),
