@@ -1,0 +1,118 @@
+"""What was seen of one tensor lately: sketches of its features in a bounded number of windows."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.monitor.sketches.categories import CategorySketch
+from services.monitor.sketches.layout import Batch, Layout
+from services.monitor.sketches.numbers import K, NumberSketches
+
+WINDOWS = 2
+BUFFERED = 256  # rows that wait, so that a sketch takes many numbers in one call
+
+Counts = Mapping[str, Mapping[str, int]]
+Tap = Callable[[np.ndarray, Counts], None]
+
+
+@dataclass
+class Window:
+    """What was seen in one stretch of time. `misfits` are rows of another shape: of those only the number is kept."""
+
+    numbers: NumberSketches
+    categories: dict[str, CategorySketch]
+    rows: int = 0
+    misfits: int = 0
+
+
+@dataclass
+class _Pending:
+    """Rows not sketched yet."""
+
+    columns: np.ndarray
+    rows: int = 0
+    categories: dict[str, Counter[object]] = field(default_factory=dict)
+
+
+class TensorSketch:
+    """Sketches of one tensor's features. `tap`, when given, sees what is sketched: columns, and counts of categories.
+
+    Bench of what one core does (values are numbers of the tensor, whatever becomes of them):
+
+        sketch = TensorSketch(Layout.of(Role.INPUT, "image", rows))
+        for part in np.array_split(rows, 100): sketch.add(part)
+        sketch.flush()                      # sketch_values_per_s = rows.size / seconds
+    """
+
+    def __init__(self, layout: Layout, windows: int = WINDOWS, k: int = K, tap: Tap | None = None) -> None:
+        self.layout = layout
+        self.tap = tap
+        self._k = k
+        self.windows: deque[Window] = deque(maxlen=windows)
+        self._pending = _Pending(np.empty((len(layout.numbers), BUFFERED), np.float32))
+        self.roll()
+
+    @property
+    def rows(self) -> int:
+        """Rows of the present window."""
+        return self.windows[-1].rows
+
+    def add(self, array: np.ndarray) -> None:
+        """Adds rows; those of another shape or kind are only counted. An array of a row's own shape is one row."""
+        if array.shape == self.layout.row_shape:
+            array = array[None]
+        if not self.layout.fits(array):
+            self.windows[-1].misfits += len(array)
+            return
+        for start in range(0, len(array), BUFFERED):
+            self._put(self.layout.split(array[start : start + BUFFERED]))
+
+    def flush(self) -> None:
+        """Sketches the rows that wait."""
+        pending, window = self._pending, self.windows[-1]
+        if pending.rows == 0:
+            return
+        columns = pending.columns[:, : pending.rows]
+        counts = {name: {str(key): n for key, n in found.items()} for name, found in pending.categories.items()}
+        window.numbers.update(columns)
+        for name, found in counts.items():
+            window.categories[name].update(found)
+        window.rows += pending.rows
+        if self.tap is not None:
+            self.tap(columns, counts)
+        self._pending = _Pending(pending.columns)
+
+    def roll(self) -> None:
+        """Begins a new window; the oldest is forgotten when there are too many."""
+        if self.windows:
+            self.flush()
+        categories = {name: CategorySketch() for name in self.layout.categories}
+        self.windows.append(Window(NumberSketches(len(self.layout.numbers), self._k), categories))
+
+    def number(self, feature: int) -> NumberSketches:
+        """One feature's sketch over all windows."""
+        made = NumberSketches(1, self._k)
+        for window in self.windows:
+            made.sketches[0].merge(window.numbers.sketches[feature])
+        return made
+
+    def category(self, name: str) -> dict[str, int]:
+        """One feature's counts over all windows, most frequent first."""
+        made = CategorySketch()
+        for window in self.windows:
+            made.merge(window.categories[name])
+        return made.counts()
+
+    def _put(self, batch: Batch) -> None:
+        pending = self._pending
+        if pending.rows + batch.rows > BUFFERED:
+            self.flush()
+            pending = self._pending
+        pending.columns[:, pending.rows : pending.rows + batch.rows] = batch.numbers
+        for name, values in batch.categories.items():
+            pending.categories.setdefault(name, Counter()).update(values.tolist())
+        pending.rows += batch.rows
