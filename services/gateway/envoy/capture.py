@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
-from services.gateway.envoy.answers import IS_GRPC, VERSION_HEADER, Json, extension, typed
+from services.gateway.envoy.answers import IS_GRPC, VERSION_HEADER, Json, extension, header, typed
 from services.gateway.envoy.clusters import http2, service
 from services.gateway.envoy.snapshot import Capture, Endpoint, ModelRoute
 
@@ -230,17 +230,26 @@ def _listed(pairs: Mapping[str, str]) -> Json:
 
 def _to_monitor(name: str, source: Source) -> Json:
     said = [{"key": "x-bmase-gateway", "value": source.name}]
-    if source.token:
-        said.append({"key": "authorization", "value": f"Bearer %ENVIRONMENT({TOKEN_VARIABLE})%"})
     return {"envoy_grpc": {"cluster_name": name}, "initial_metadata": said}
 
 
-def clusters(endpoints: Sequence[Endpoint], tls: Json | None) -> list[Json]:
+def clusters(endpoints: Sequence[Endpoint], tls: Json | None, source: Source) -> list[Json]:
     """The monitor's, for this alone."""
-    return [_cluster(name, endpoints, tls) for name in (PAIRS, EVENTS)]
+    return [_cluster(name, endpoints, tls, _credentials() if source.token else []) for name in (PAIRS, EVENTS)]
 
 
-def _cluster(name: str, endpoints: Sequence[Endpoint], tls: Json | None) -> Json:
+def _credentials() -> list[Json]:
+    """Adds the token to what goes out; in the metadata of a log Envoy does not look for variables."""
+    token = header("authorization", f"Bearer %ENVIRONMENT({TOKEN_VARIABLE})%")
+    filters = "envoy.extensions.filters.http."
+    mutations = {"request_mutations": [{"append": token}]}
+    return [
+        extension("token", filters + "header_mutation.v3.HeaderMutation", mutations=mutations),
+        extension("envoy.filters.http.upstream_codec", filters + "upstream_codec.v3.UpstreamCodec"),
+    ]
+
+
+def _cluster(name: str, endpoints: Sequence[Endpoint], tls: Json | None, filters: list[Json]) -> Json:
     """A monitor that does not answer is left alone within two seconds.
 
     Watermarks would hold back the request whose copy does not get through; so there are none, and the number of
@@ -249,7 +258,7 @@ def _cluster(name: str, endpoints: Sequence[Endpoint], tls: Json | None) -> Json
     alive = {"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s"}
     probe = alive | {"unhealthy_threshold": 1, "healthy_threshold": 1, "grpc_health_check": {}}
     limits = {"max_connections": 8, "max_pending_requests": STREAMS, "max_requests": STREAMS, "max_retries": 0}
-    made = service(name, endpoints, tls) | http2(keepalive="1s", timeout="1s")
+    made = service(name, endpoints, tls) | http2(keepalive="1s", timeout="1s", filters=filters)
     made |= {"health_checks": [probe], "close_connections_on_host_health_failure": True}
     made |= {"circuit_breakers": {"thresholds": [limits]}, "per_connection_buffer_limit_bytes": UNHELD_BYTES}
     return made

@@ -150,7 +150,7 @@ def _base(name: str, kind: str) -> Json:
     }
 
 
-def http2(keepalive: str = "30s", timeout: str = "10s") -> Json:
+def http2(keepalive: str = "30s", timeout: str = "10s", filters: Sequence[Json] = ()) -> Json:
     """The part of a cluster by which it speaks HTTP/2; a connection whose pings are not answered is closed."""
     options = {
         "initial_stream_window_size": STREAM_WINDOW,
@@ -158,6 +158,8 @@ def http2(keepalive: str = "30s", timeout: str = "10s") -> Json:
         "connection_keepalive": {"interval": keepalive, "timeout": timeout},
     }
     explicit = typed(_PROTOCOL, explicit_http_config={"http2_protocol_options": options})
+    if filters:
+        explicit["http_filters"] = list(filters)
     return {"typed_extension_protocol_options": {_PROTOCOL: explicit}}
 
 

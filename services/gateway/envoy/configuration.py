@@ -44,12 +44,12 @@ class Configuration:
     def __post_init__(self) -> None:
         self.api_services, self._api_descriptors = descriptors.api()
         self.packages = descriptors.packages(self.api_services)
+        self._source = capture.Source(self.name, self.monitor_token)
         self._table = RouteTable(self.packages, self.limits)
 
     def static(self) -> dict[Path, bytes]:
         """Files that depend on settings only. The listeners' version names their content."""
-        source = capture.Source(self.name, self.monitor_token)
-        outer = listeners(self.address, self.files, self.limits, self.api_services, source, tls=self.listener_tls)
+        outer = listeners(self.address, self.files, self.limits, self.api_services, self._source, tls=self.listener_tls)
         outer.append(statistics.listener(self.statistics))
         start = bootstrap(self.name, self.admin, self.files, self.limits)
         return {
@@ -67,7 +67,7 @@ class Configuration:
         """
         made = [*platform_clusters(), *service_clusters(snapshot.services, self.packages, self.service_tls)]
         monitors = snapshot.services.get(capture.MONITOR, ()) if snapshot.monitored else ()
-        made += [statistics.cluster(self.admin), *capture.clusters(monitors, self.service_tls)]
+        made += [statistics.cluster(self.admin), *capture.clusters(monitors, self.service_tls, self._source)]
         for name in sorted(sets):
             nodes: Iterable[Node] = (snapshot.nodes[node] for node in sets[name])
             made += node_clusters(name, nodes, self.limits)
