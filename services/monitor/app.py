@@ -10,6 +10,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from bmase.monitor.v1 import evidence_pb2
 from prometheus_client import CollectorRegistry
 
 from services.kit import app, telemetry
@@ -77,6 +78,10 @@ class Instance:
         settings = self._settings
         captures = Captures(settings.data_dir / "captures.json", self._consul, insight_build.defaults(settings))
         comparisons = await self._judging(stack, captures)
+
+        async def traffic(model: str, version: int) -> evidence_pb2.Arm:
+            return arm_message(await comparisons.traffic(model, version))
+
         insight = await insight_build.build(
             stack,
             settings,
@@ -84,7 +89,7 @@ class Instance:
             captures,
             told.registry,
             on_outcome=comparisons.outcome,
-            traffic=lambda model, version: arm_message(comparisons.traffic(model, version)),
+            traffic=traffic,
             dropped_before=lambda model: processor.counts[model].dropped,
         )
         processor = ExternalProcessorServicer(insight.pair)

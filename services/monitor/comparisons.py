@@ -15,7 +15,8 @@ from bmase.reasons import Reason
 from services.kit.errors import DomainError
 from services.monitor.collector import Collector
 from services.monitor.comparison import Comparison
-from services.monitor.durations import histogram
+from services.monitor.counters import Tally
+from services.monitor.durations import histogram, percentiles
 from services.monitor.hub import Hub
 from services.monitor.infra_events import Disturbance, Kind
 from services.monitor.intake.events import BadEvent
@@ -93,13 +94,15 @@ class Comparisons:
         """By model."""
         return self._running
 
-    def traffic(self, model: str, version: int) -> Arm:
-        """A version's weighted traffic since its comparison began; nothing when there is none."""
+    async def traffic(self, model: str, version: int) -> Arm:
+        """A version's weighted traffic since its comparison began; else since the gateways' Envoys started."""
         found = self._running.get(model)
         side = found.side(version) if found else None
-        if found is None or side is None:
-            return Arm(version)
-        return found.evidence.stable if side is Side.STABLE else found.evidence.candidate
+        if found is not None and side is not None:
+            return found.evidence.stable if side is Side.STABLE else found.evidence.candidate
+        tally = (await self._collector.totals(model)).get(version) or Tally()
+        p50, p99 = percentiles(tally.durations)
+        return Arm(version, tally.requests, tally.errors, p50_ms=p50, p99_ms=p99)
 
     async def start(self, wanted: NewComparison) -> Comparison:
         """Begins it, or answers the one that judges the same; another one of the model ends with it."""

@@ -60,6 +60,7 @@ def evidence_message(evidence: Evidence) -> evidence_pb2.Evidence:
         infra_events=evidence.infra_events,
         lost_events=evidence.lost_events,
         infra_until=_timestamp(evidence.infra_until) if evidence.infra_until else None,
+        more_requests=evidence.more_requests,
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,8 @@ LOOK_SECONDS = 1.0
 KEEP_SECONDS = 30.0
 
 
-# One version's weighted traffic lately; outcomes are filled in here.
-Traffic = Callable[[str, int], evidence_pb2.Arm]
+# One version's weighted traffic; outcomes are filled in here.
+Traffic = Callable[[str, int], Awaitable[evidence_pb2.Arm]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +176,14 @@ class Insight:
         model = asked.model.model
         return pb.VersionComparison(
             model=str(asked.model),
-            stable=self._arm(model, asked.stable),
-            candidate=self._arm(model, asked.candidate),
+            stable=await self._arm(model, asked.stable),
+            candidate=await self._arm(model, asked.candidate),
             outputs=await asyncio.to_thread(self._parts.drift.compare, model, asked.stable, asked.candidate),
         )
 
-    def _arm(self, model: str, version: int) -> evidence_pb2.Arm:
+    async def _arm(self, model: str, version: int) -> evidence_pb2.Arm:
         made = evidence_pb2.Arm()
-        made.CopyFrom(self._parts.traffic(model, version))
+        made.CopyFrom(await self._parts.traffic(model, version))
         lately = self._parts.outcomes.accuracy.of(model, version)
         made.version, made.outcomes, made.wrong = version, lately.outcomes, lately.wrong
         return made

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from bmase.monitor.v1 import evidence_pb2
 from prometheus_client import CollectorRegistry
 
 from services.kit.consul import Consul
 from services.monitor.alerts import Alerts, Webhook
 from services.monitor.captures import Captures, Defaults
 from services.monitor.drift.engine import DriftEngine
-from services.monitor.insight import Insight, Parts
+from services.monitor.insight import Insight, Parts, Traffic
 from services.monitor.insight_config import InsightSettings
 from services.monitor.insight_metrics import InsightMetrics
 from services.monitor.outcomes import OutcomeEvent, Outcomes
@@ -36,7 +35,7 @@ async def build(
     metrics: CollectorRegistry,
     *,
     on_outcome: Callable[[OutcomeEvent], None],
-    traffic: Callable[[str, int], evidence_pb2.Arm],
+    traffic: Traffic,
     dropped_before: Callable[[str], int],
 ) -> Insight:
     """Waits for no store. What it opens is closed, and what it learnt written, when the stack unwinds."""
