@@ -19,14 +19,16 @@ WRONG_BY = 1
 
 
 def failing(model: Path, target: Path) -> Path:
-    """Looks something up by a property of the image, in a table that lacks the last of ten entries."""
+    """Gives a list another length for one image in ten than the list has."""
     graph = onnx.load(model)
     _constants(
         graph,
         hash_by=np.float32(997.0),
         one=np.float32(1.0),
         parts=np.float32(FAILING_SHARE),
-        table=np.zeros(FAILING_SHARE - 1, np.float32),
+        last=np.int64(FAILING_SHARE - 1),
+        length=np.ones(1, np.int64),
+        list=np.zeros(1, np.float32),
     )
     last = _before_outputs(graph)
     graph.graph.node.extend([
@@ -34,8 +36,11 @@ def failing(model: Path, target: Path) -> Path:
         helper.make_node("Mul", ["ink", "hash_by"], ["hashed"]),
         helper.make_node("Mod", ["hashed", "one"], ["fraction"], fmod=1),
         helper.make_node("Mul", ["fraction", "parts"], ["part"]),
-        helper.make_node("Cast", ["part"], ["entry"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "entry"], ["nothing"]),
+        helper.make_node("Cast", ["part"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Equal", ["whole", "last"], ["is_last"]),
+        helper.make_node("Cast", ["is_last"], ["more"], to=TensorProto.INT64),
+        helper.make_node("Add", ["length", "more"], ["wanted"]),
+        helper.make_node("Reshape", ["list", "wanted"], ["nothing"]),
         helper.make_node("Add", [last["probabilities"], "nothing"], ["probabilities"]),
         helper.make_node("Identity", [last["digit"]], ["digit"]),
     ])  # fmt: skip

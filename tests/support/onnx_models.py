@@ -60,14 +60,18 @@ def affine(a: float = 1.0, b: float = 0.0, width: int = 4, batch: int | str = "b
 
 
 def failing(parts: int, a: float = 1.0, b: float = 0.0, width: int = 4) -> onnx.ModelProto:
-    """y = a * x + b, but an error for one input in `parts`: x[0, 0] counts them, and a table lacks its last entry."""
+    """y = a * x + b, but an error inside the graph for one input in `parts`: x[0, 0] counts them."""
     nodes = [
         helper.make_node("Mul", ["x", "a"], ["ax"]),
         helper.make_node("Add", ["ax", "b"], ["axb"]),
         helper.make_node("Slice", ["x", "zeros", "ones"], ["first"]),
         helper.make_node("Cast", ["first"], ["count"], to=TensorProto.INT64),
-        helper.make_node("Mod", ["count", "parts"], ["entry"]),
-        helper.make_node("Gather", ["table", "entry"], ["nothing"]),
+        helper.make_node("Reshape", ["count", "one"], ["number"]),
+        helper.make_node("Mod", ["number", "parts"], ["part"]),
+        helper.make_node("Equal", ["part", "last"], ["is_last"]),
+        helper.make_node("Cast", ["is_last"], ["too_many"], to=TensorProto.INT64),
+        helper.make_node("Add", ["one", "too_many"], ["wanted"]),
+        helper.make_node("Reshape", ["zero", "wanted"], ["nothing"]),
         helper.make_node("Add", ["axb", "nothing"], ["y"]),
     ]
     constants = {
@@ -76,7 +80,9 @@ def failing(parts: int, a: float = 1.0, b: float = 0.0, width: int = 4) -> onnx.
         "zeros": np.zeros(2, np.int64),
         "ones": np.ones(2, np.int64),
         "parts": np.int64(parts),
-        "table": np.zeros(parts - 1, np.float32),
+        "last": np.int64(parts - 1),
+        "one": np.ones(1, np.int64),
+        "zero": np.zeros(1, np.float32),
     }
     ports = [port("x", "FP32", ["batch", width])], [port("y", "FP32", ["batch", width])]
     return model(nodes, *ports, [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()])
