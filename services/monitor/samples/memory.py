@@ -26,7 +26,8 @@ class Shelf:
         bisect.insort(self.ids, sample.id)
         self.samples[sample.id] = sample
         self.expires[sample.id] = expires
-        self.by_request.update(dict.fromkeys(sample.request_ids, sample.id))
+        for name in sample.request_ids:
+            self.by_request[name] = max(sample.id, self.by_request.get(name, ""))
         self.bytes += sample.weight()
 
     def remove(self, sample_id: str) -> None:

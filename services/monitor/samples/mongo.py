@@ -145,11 +145,13 @@ class MongoStore:
             async with asyncio.timeout(2 * self._call_seconds):
                 yield
         except (PyMongoError, OSError, TimeoutError) as error:
+            _heed_cancellation()
             raise DomainError(
                 Reason.STORE_UNAVAILABLE,
                 f"the document store of the samples does not answer ({type(error).__name__})",
                 hint="See `bmase status`, and samples_url of the monitor. Inference and judging go on without it.",
             ) from error
+        _heed_cancellation()
 
     async def _index(self) -> None:
         async with self._indexing:
@@ -158,6 +160,13 @@ class MongoStore:
                 await self._samples.create_index([("model", ASCENDING), ("requests", ASCENDING)])
                 await self._samples.create_index("expires", expireAfterSeconds=0)
                 self._indexed = True
+
+
+def _heed_cancellation() -> None:
+    """The driver waits with `asyncio.wait_for`, which in Python 3.11 can lose a cancellation."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _filter(query: Query) -> Filter:

@@ -15,7 +15,7 @@ from bmase.reasons import Reason
 from services.kit.errors import DomainError
 from services.monitor.captures import CaptureSettings
 from services.monitor.samples import writer as writing
-from services.monitor.samples.looking import Looking
+from services.monitor.samples.looking import Looking, look
 from services.monitor.samples.model import Query, Rules
 from services.monitor.samples.mongo import MongoStore
 from services.monitor.samples.writer import Writer
@@ -103,6 +103,23 @@ async def test_a_store_that_was_never_there_costs_reads_and_samples_only() -> No
         assert refused.value.reason is Reason.STORE_UNAVAILABLE
         assert "127.0.0.1" not in refused.value.message
         assert time.monotonic() - begun < 5
+
+
+async def test_whoever_waits_for_a_store_that_is_away_can_be_stopped_at_any_moment() -> None:
+    """Without care one in a hundred could not: its cancellation was lost in the driver."""
+
+    async def stopped_after(seconds: float) -> bool:
+        store = MongoStore("mongodb://127.0.0.1:9/bmase", call_seconds=1.0)
+        writer = Writer(store, lambda model: Rules())
+        writer.put(look(pair({}, {}), CaptureSettings()).sample)
+        task = asyncio.create_task(writer.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        await store.close()
+        return bool(done)
+
+    assert all(await asyncio.gather(*(stopped_after(1 + n / 100) for n in range(60))))
 
 
 async def test_redacted_bytes_reach_no_file_of_the_store(server: SecantusDB) -> None:
