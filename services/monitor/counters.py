@@ -57,29 +57,42 @@ class Tally:
 
 
 def parse(text: str) -> Page:
-    """A page of `/stats/prometheus`. Lines that are not ours are passed over; a broken one raises ValueError."""
+    """A page of `/stats/prometheus`. Lines that are not ours are passed over; a broken one raises ValueError.
+
+    Nearly all lines are buckets. Those of a histogram come together with `le` last: their other labels are read once.
+    """
     requests: dict[Series, int] = {}
     buckets: dict[Arm, Buckets] = {}
     uptime: float | None = None
+    histogram, counts = "", None
     for line in text.splitlines():
-        if line.startswith((_REQUESTS, _BUCKET)):
-            labels, value = _sample(line)
-            if labels.get("via") != WEIGHTED or not labels.get("version", "").isdecimal():
-                continue
-            arm = (labels["model"], int(labels["version"]))
-            if line.startswith(_REQUESTS):
-                series = (*arm, labels.get("code", ""), labels.get("status", ""))
-                requests[series] = requests.get(series, 0) + int(value)
-            else:
-                buckets.setdefault(arm, {})[float(labels["le"])] = int(value)
+        if line.startswith(_BUCKET):
+            labels, _, rest = line.rpartition(',le="')
+            if labels != histogram:
+                arm = _arm(_labels(labels))
+                histogram, counts = labels, None if arm is None else buckets.setdefault(arm, {})
+            if counts is not None:
+                edge, _, count = rest.partition('"} ')
+                counts[float(edge)] = int(count)
+        elif line.startswith(_REQUESTS):
+            found, value = _labels(line), int(line.rpartition("} ")[2])
+            if (arm := _arm(found)) is not None:
+                series = (*arm, found.get("code", ""), found.get("status", ""))
+                requests[series] = requests.get(series, 0) + value
         elif line.startswith(_UPTIME):
-            uptime = _sample(line)[1]
+            uptime = float(line.rpartition("} ")[2])
     return Page(requests, buckets, uptime)
 
 
-def _sample(line: str) -> tuple[dict[str, str], float]:
-    labels, _, value = line.rpartition("}")
-    return dict(_LABEL.findall(labels)), float(value)
+def _labels(line: str) -> dict[str, str]:
+    return dict(_LABEL.findall(line))
+
+
+def _arm(labels: Mapping[str, str]) -> Arm | None:
+    """Whose traffic it is; None when it was not assigned by weight, or no version answered."""
+    if labels.get("via") != WEIGHTED or not labels.get("version", "").isdecimal():
+        return None
+    return labels["model"], int(labels["version"])
 
 
 def tallies(page: Page) -> dict[Arm, Tally]:

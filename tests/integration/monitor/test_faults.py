@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+import tritonclient.grpc
 from bmase.monitor.v1 import evidence_pb2
 
-from tests.support.gateway import Platform, eventually
+from tests.support.gateway import Gateway, Platform, eventually
 from tests.support.monitor import Crowd, Monitor, behave
 
 MODEL = "lin"
@@ -60,6 +61,44 @@ def test_a_hung_envoy_is_no_news_and_loses_no_count(platform: Platform, leading:
         later.wait(60)
     eventually(lambda: counted(leading, "hung") == crowd.sent + later.sent, "all is counted again")
     leading.end("hung")
+
+
+def test_a_lost_node_is_infra_and_a_wiped_key_of_another_model_is_not(platform: Platform, leading: Monitor) -> None:
+    leading.compare("lost-node", MODEL)
+    for model in (MODEL, "other"):
+        status = {"model": model, "version": 2, "digest": "", "state": "ready"}
+        platform.put(f"bmase/nodes/green/status/{model}", status)
+    eventually(lambda: leading.evidence("lost-node").declared_share > 0, "it looks")
+    time.sleep(0.5)
+    platform.delete("bmase/nodes/green/status/other")
+    platform.put(f"bmase/nodes/green/status/{MODEL}", {"model": MODEL, "version": 2, "digest": "", "state": "ready"})
+    time.sleep(1.5)
+    assert leading.evidence("lost-node").infra_events == 0
+    platform.delete(f"bmase/nodes/green/status/{MODEL}")
+    eventually(lambda: leading.evidence("lost-node").infra_events == 1, "the loss is seen")
+    assert leading.evidence("lost-node").reason == "INFRA"
+    assert leading.evidence("lost-node").infra_until.seconds > time.time()
+    leading.end("lost-node")
+
+
+def test_two_gateways_are_one_traffic(platform: Platform, leading: Monitor) -> None:
+    second = Gateway(platform.folder, platform.consul, "second-gateway")
+    try:
+        second.start()
+        with tritonclient.grpc.InferenceServerClient(second.address) as client:
+            eventually(lambda: client.is_model_ready(MODEL, "2"), "the second one serves")
+        leading.compare("two", MODEL)
+        eventually(lambda: leading.evidence("two").declared_share > 0, "weights are known")
+        time.sleep(1.5)
+        with Crowd(platform.gateway.address, MODEL) as one, Crowd(second.address, MODEL, clients="other") as two:
+            time.sleep(3)
+            behave(platform, MODEL, {2: {"fail": 1.0}})
+            eventually(lambda: leading.evidence("two").verdict == ROLLBACK, "both tell", timeout=20)
+        eventually(lambda: counted(leading, "two") == one.sent + two.sent, "both are counted")
+        assert leading.end("two").evidence.lost_events == 0
+    finally:
+        second.stop()
+        platform.delete("bmase/gateways/second-gateway")
 
 
 def test_a_killed_monitor_goes_on_with_its_evidence(platform: Platform, leading: Monitor) -> None:

@@ -46,8 +46,10 @@ def test_only_weighted_traffic_of_versions_is_read() -> None:
 
 
 def test_a_broken_page_is_no_page() -> None:
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="invalid literal"):
         parse(PAGE.replace("} 90", "} ninety"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        parse(PAGE.replace('le="2"} 80', 'le="2"} '))
 
 
 def test_the_filter_takes_these_models_and_no_others() -> None:
