@@ -107,9 +107,18 @@ class LockedGateway(Gateway):
     async def SetWeights(self, request: route_pb2.SetWeightsRequest, context: Any) -> route_pb2.Route:
         weights = {entry.version: entry.weight for entry in request.versions}
         hold = Hold(request.release, request.fence, request.end_release)
-        writing = asyncio.create_task(self._write(request.name.removeprefix("routes/"), weights, hold, merge=True))
-        await asyncio.shield(writing)  # a call that was taken is carried out, whatever becomes of its caller
+        writing = asyncio.create_task(self._written(request.name.removeprefix("routes/"), weights, hold))
+        # A call that was taken is carried out, whatever becomes of its caller.
+        if refusal := await asyncio.shield(writing):
+            raise refusal
         return route_pb2.Route(name=request.name)
+
+    async def _written(self, model: str, weights: dict[int, int], hold: Hold) -> DomainError | None:
+        try:
+            await self._write(model, weights, hold, merge=True)
+        except DomainError as error:
+            return error
+        return None
 
     async def _write(
         self, model: str, weights: dict[int, int], hold: Hold, *, create: bool = False, merge: bool = False

@@ -80,9 +80,12 @@ async def test_the_write_of_a_paused_loser_is_refused(flight: Flight) -> None:
             await late.wait()
 
     gateway.before = hold_back
-    standby = platform.another(f"127.0.0.1:{free_port()}")
+    address = f"127.0.0.1:{free_port()}"
+    standby = platform.another(address)
     standby.start()
     try:
+        async with platform.through(address):
+            pass  # it answers
         flight.monitor.good(model)
         await asyncio.wait_for(arrived.wait(), 20)
         platform.patcher.suspend()
