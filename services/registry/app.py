@@ -20,6 +20,7 @@ from services.registry.artefacts import Artefacts
 from services.registry.config import RegistrySettings
 from services.registry.creation import Creation
 from services.registry.garbage import Garbage
+from services.registry.inspection import Inspection
 from services.registry.journal import Journal
 from services.registry.listing import Lists
 from services.registry.metrics import RegistryMetrics
@@ -51,12 +52,14 @@ async def build(stack: AsyncExitStack) -> None:
 
     journal = Journal(database)
     artefacts = Artefacts(database, store)
+    inspection = Inspection(artefacts)
+    stack.push_async_callback(inspection.close)
     uploads = Uploads(staging, artefacts)
     garbage = Garbage(database, journal, artefacts, uploads)
     parts = Parts(
         models=Models(database, journal),
         versions=Versions(database, journal),
-        creation=Creation(database, journal, artefacts),
+        creation=Creation(database, journal, artefacts, inspection),
         lists=Lists(database),
         uploads=uploads,
         artefacts=artefacts,

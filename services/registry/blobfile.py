@@ -37,6 +37,8 @@ class BlobFile(io.RawIOBase):
         return offset
 
     def read(self, size: int = -1) -> bytes:
+        if self.closed:
+            raise ValueError("nobody wants to know any more")
         wanted = self._artefact.size - self._at if size < 0 else size
         start = self._at - self._block_at
         if not 0 <= start <= start + wanted <= len(self._block):

@@ -47,11 +47,11 @@ class Draft:
 class Creation:
     """CreateVersion."""
 
-    def __init__(self, database: Database, journal: Journal, artefacts: Artefacts) -> None:
+    def __init__(self, database: Database, journal: Journal, artefacts: Artefacts, inspection: Inspection) -> None:
         self._database = database
         self._journal = journal
         self._artefacts = artefacts
-        self._inspection = Inspection(artefacts)
+        self._inspection = inspection
 
     async def create(self, asked: requests.CreateVersion, given: Sequence[pb.Sample], fingerprint: str) -> pb.Version:
         """See the contract. Repeated with its request id it answers as the first time."""

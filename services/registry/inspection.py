@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
@@ -22,6 +23,9 @@ from services.registry.onnxslim import MalformedError
 from services.registry.signature import Signature, Tensor, batched_scalars, disagreements, for_clients
 from services.registry.tritonconfig import CONFIG_PATH, MODEL_FILE, ONNX_BACKEND, Batching, Serving
 
+# Model files that are read at the same time: each may hold a graph of many megabytes.
+READERS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
@@ -39,6 +43,13 @@ class Inspection:
 
     def __init__(self, artefacts: Artefacts) -> None:
         self._artefacts = artefacts
+        # Threads of its own: a reader waits for blocks that the store may fetch in the loop's default threads, and
+        # would wait for ever if readers held all of those.
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="inspection")
+
+    async def close(self) -> None:
+        """Waits for the readers; the loop must go on meanwhile, as they get their bytes through it."""
+        await asyncio.to_thread(self._readers.shutdown, cancel_futures=True)
 
     async def inspect(self, model: str, asked: requests.VersionInput, stored: Mapping[str, Artefact]) -> Inspected:
         """Raises InvalidArgument, INVALID_MODEL_FILE or SIGNATURE_REQUIRED; `stored` has every digest of the files."""
@@ -68,9 +79,8 @@ class Inspection:
         sizes = {file.path: file.size for file in files if file.role == MODEL}
         for index, file in enumerate(files):
             if file.role == MODEL and file.path == MODEL_FILE:
-                source = BlobFile(self._artefacts, stored[file.digest], asyncio.get_running_loop())
                 try:
-                    return await asyncio.to_thread(read_onnx, cast(BinaryIO, source), file.path, sizes)
+                    return await self._read(stored[file.digest], file.path, sizes)
                 except MalformedError as error:
                     raise DomainError(
                         Reason.INVALID_MODEL_FILE,
@@ -80,6 +90,12 @@ class Inspection:
                         metadata={"path": file.path},
                     ) from None
         return None
+
+    async def _read(self, artefact: Artefact, path: str, sizes: Mapping[str, int]) -> OnnxModel:
+        loop = asyncio.get_running_loop()
+        # Closed when the caller is cancelled: the reader then ends at its next block.
+        with BlobFile(self._artefacts, artefact, loop) as source:
+            return await loop.run_in_executor(self._readers, read_onnx, cast(BinaryIO, source), path, sizes)
 
     async def _check_samples(self, made: Inspected, stored: Mapping[str, Artefact]) -> None:
         for index, file in enumerate(made.files):

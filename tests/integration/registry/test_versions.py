@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from services.registry.requests import VersionInput
 from tests.support.onnx_models import affine
-from tests.support.registry import digest_of, get, put, refusal
+from tests.support.registry import Registry, digest_of, get, put, refusal
 
 
 def onnx_file(stub: Any, a: float = 1.0, **more: Any) -> pb.File:
@@ -108,6 +108,17 @@ def test_many_clients_create_versions_at_once(stub: Any, name: str) -> None:
     assert sorted(version.number for version in made) == list(range(1, 13))
     for version in made:
         assert list(config_of(stub, version).version_policy.specific.versions) == [version.number]
+
+
+def test_more_model_files_are_read_at_once_than_there_are_threads(own: Registry) -> None:
+    """Each reader waits for bytes that another thread fetches: readers alone must never hold all of them."""
+    files = [onnx_file(own.stub, float(a)) for a in range(48)]
+    requests = [
+        pb.CreateVersionRequest(parent=f"models/m-{index}", version=pb.Version(files=[file]), create_model=True)
+        for index, file in enumerate(files)
+    ]
+    calls = [own.stub.CreateVersion.future(request, timeout=60) for request in requests]
+    assert [call.result().number for call in calls] == [1] * len(files)
 
 
 def test_many_clients_create_the_same_version(stub: Any, name: str) -> None:
