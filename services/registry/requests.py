@@ -7,7 +7,15 @@ import re
 from typing import Annotated, Any, Self
 
 from bmase.registry.v1 import registry_pb2 as pb
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from services.kit.decode import (
@@ -59,10 +67,21 @@ def _plain(value: str) -> str:
     return value
 
 
+UPDATABLE = ("description", "labels")
+
+
 def _update_fields(value: list[str]) -> list[str]:
-    if unknown := set(value) - {"description", "labels"}:
+    if unknown := set(value) - set(UPDATABLE):
         raise _refuse(f"{sorted(unknown)[0][:40]!r} cannot be changed; only description and labels can")
-    return value or ["description", "labels"]
+    return value
+
+
+def _what_changes(named: list[str], change: BaseModel | None) -> list[str]:
+    """Who names no fields changes those that are set: what was not said stays. Only by name does one become empty."""
+    chosen = named or [name for name in UPDATABLE if getattr(change, name, None)]
+    if not chosen and change is not None:
+        raise _refuse("must name what shall become empty, as neither description nor labels are set")
+    return chosen
 
 
 Alias = Annotated[str, AfterValidator(_alias)]
@@ -100,6 +119,11 @@ class DeleteModel(ModelNamed):
 class UpdateModel(BaseModel):
     model: ModelInput
     update_fields: UpdateFields
+
+    @field_validator("update_fields")
+    @classmethod
+    def _settled(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        return _what_changes(value, info.data.get("model"))
 
 
 class Page(BaseModel):
@@ -291,6 +315,11 @@ class VersionChange(BaseModel):
 class UpdateVersion(BaseModel):
     version: VersionChange
     update_fields: UpdateFields
+
+    @field_validator("update_fields")
+    @classmethod
+    def _settled(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        return _what_changes(value, info.data.get("version"))
 
 
 class SetAlias(BaseModel):

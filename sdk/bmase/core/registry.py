@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from bmase import names
 from bmase.core.calls import Call, Listing, Watch
+from bmase.errors import InvalidArgument, Violation
+from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
 
 SERVICE = "/bmase.registry.v1.RegistryService/"
@@ -221,4 +223,8 @@ def watch_models(model: str | None, from_revision: int) -> Watch[pb.WatchModelsR
 
 
 def _given(**fields: Any) -> list[str]:
-    return [name for name, value in fields.items() if value is not None]
+    given = [name for name, value in fields.items() if value is not None]
+    if not given:
+        text = f"nothing to change: give {' or '.join(fields)}"
+        raise InvalidArgument(text, reason=Reason.INVALID_FIELD, violations=[Violation("update_fields", text)])
+    return given

@@ -74,6 +74,16 @@ def test_an_update_changes_what_it_names(stub: Any, name: str) -> None:
     assert (failed.code, failed.reason, failed.fields) == ("ABORTED", "ETAG_MISMATCH", ("etag",))
 
 
+def test_an_update_that_names_nothing_keeps_what_it_does_not_say(stub: Any, name: str) -> None:
+    made = create(stub, name, description="one", labels={"a": "1"})
+    labelled = stub.UpdateModel(pb.UpdateModelRequest(model=pb.Model(name=made.name, labels={"b": "2"})))
+    assert (labelled.description, dict(labelled.labels)) == ("one", {"b": "2"})
+    failed = refusal(lambda: stub.UpdateModel(pb.UpdateModelRequest(model=pb.Model(name=made.name))))
+    assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ("update_fields",))
+    emptied = stub.UpdateModel(pb.UpdateModelRequest(model=pb.Model(name=made.name), update_fields=["description"]))
+    assert (emptied.description, dict(emptied.labels)) == ("", {"b": "2"})
+
+
 def test_deleted_and_brought_back(stub: Any, name: str) -> None:
     create(stub, name)
     version(stub, name)

@@ -139,6 +139,16 @@ def test_an_update_names_only_what_was_given() -> None:
     assert fields(None, {}) == ["labels"]
 
 
+def test_an_update_of_nothing_is_refused() -> None:
+    for update in (
+        lambda: registry.update_model("m", None, None, ""),
+        lambda: registry.update_version("m", 1, None, None),
+    ):
+        with pytest.raises(InvalidArgument, match="nothing to change") as refused:
+            update()
+        assert refused.value.field == "update_fields"
+
+
 def test_a_whole_route() -> None:
     spec = RouteSpec(
         {1: 90, 2: 10},
