@@ -55,6 +55,14 @@ def alert(name: str) -> str:
     return f"alerts/{segment(name.removeprefix('alerts/'), 'alert')}"
 
 
+def alias(name: str) -> str:
+    """The alias itself, unless it would be read as a version's number."""
+    if number(name) is not None:
+        text = f"{name!r} cannot be an alias: it means version {number(name)} wherever a version is named"
+        raise InvalidArgument(text, reason="INVALID_FIELD", violations=[Violation("alias", text)])
+    return segment(name, "alias")
+
+
 def short(name: str) -> str:
     """The last segment of a resource name."""
     return name.rsplit("/", 1)[-1]

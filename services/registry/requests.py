@@ -41,6 +41,7 @@ MAX_SIZE = 2**43  # 8 TiB: above any disk that an artefact could be staged on
 MAX_WAIT_US = 10_000_000
 ALIAS_RULE = "must be 1 to 63 of a-z, 0-9, '-', begin with a letter, not end with '-', and not be 'latest'"
 _ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_LIKE_A_NUMBER = re.compile(r"v?[0-9]+")
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -58,6 +59,12 @@ def is_alias(text: str) -> bool:
 def _alias(value: str) -> str:
     if not is_alias(value):
         raise _refuse(ALIAS_RULE)
+    return value
+
+
+def _no_number(value: str) -> str:
+    if _LIKE_A_NUMBER.fullmatch(value):
+        raise _refuse("must not look like a version's number: v2 means version 2 wherever a version is named")
     return value
 
 
@@ -85,6 +92,7 @@ def _what_changes(named: list[str], change: BaseModel | None) -> list[str]:
 
 
 Alias = Annotated[str, AfterValidator(_alias)]
+NewAlias = Annotated[Alias, AfterValidator(_no_number)]
 Description = Annotated[str, Field(max_length=4000)]
 PlainText = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
 Filter = Annotated[str, Field(max_length=2000)]
@@ -324,7 +332,7 @@ class UpdateVersion(BaseModel):
 
 class SetAlias(BaseModel):
     model: ModelResource
-    alias: Alias
+    alias: NewAlias
     version: VersionNumber
     expected_version: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0
 

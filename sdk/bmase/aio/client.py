@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bmase import layout, settings, sources
+from bmase import layout, names, settings, sources
 from bmase.aio.registry import Models, Versions
 from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
@@ -78,6 +78,8 @@ class Client:
 
         After a break the same call goes on where it stopped.
         """
+        if alias:
+            names.alias(alias)  # before anything is sent
         chosen = [Path(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
         found = await asyncio.to_thread(sources.collect, chosen)
         local = [source.local for source in found]

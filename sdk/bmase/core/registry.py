@@ -65,7 +65,9 @@ def undelete_model(name: str) -> Call[pb.Model]:
 
 def set_alias(model: str, alias: str, version: int, expected: int) -> Call[pb.Model]:
     """Points an alias at a version."""
-    request = pb.SetAliasRequest(model=names.model(model), alias=alias, version=version, expected_version=expected)
+    request = pb.SetAliasRequest(
+        model=names.model(model), alias=names.alias(alias), version=version, expected_version=expected
+    )
     return Call(SERVICE + "SetAlias", request, pb.Model)
 
 

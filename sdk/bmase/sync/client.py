@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bmase import layout, settings, sources
+from bmase import layout, names, settings, sources
 from bmase.core import registry
 from bmase.core.deployments import DEPLOY_TIMEOUT, ignore
 from bmase.core.registry import NewVersion
@@ -75,6 +75,8 @@ class Client:
 
         After a break the same call goes on where it stopped.
         """
+        if alias:
+            names.alias(alias)  # before anything is sent
         chosen = [Path(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
         found = sources.collect(chosen)
         stored = Transfer(self.wire, progress).upload([source.local for source in found])

@@ -39,3 +39,18 @@ def test_an_update_without_names_changes_what_is_set(kind: Any, update: Any) -> 
     assert decode(kind, update(["description"], labels={"a": "b"})).update_fields == ["description"]
     assert fields(kind, update()) == ["update_fields"]
     assert fields(kind, update(["files"], description="x")) == ["update_fields"]
+
+
+@pytest.mark.parametrize("alias", ["v2", "v0", "v2026", "2", "latest", "Stable", "", "a-"])
+def test_what_is_no_alias(alias: str) -> None:
+    request = pb.SetAliasRequest(model="models/m", alias=alias, version=1)
+    assert fields(requests.SetAlias, request) == ["alias"]
+
+
+@pytest.mark.parametrize("alias", ["stable", "v2-candidate", "vega", "v", "a1"])
+def test_what_is_an_alias(alias: str) -> None:
+    assert decode(requests.SetAlias, pb.SetAliasRequest(model="models/m", alias=alias, version=1)).alias == alias
+
+
+def test_an_alias_like_a_number_from_earlier_can_be_taken_away() -> None:
+    assert decode(requests.DeleteAlias, pb.DeleteAliasRequest(model="models/m", alias="v2")).alias == "v2"

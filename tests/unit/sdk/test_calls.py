@@ -84,6 +84,17 @@ def test_numbers_and_aliases() -> None:
     assert [names.number(t) for t in (7, "7", "v7", "stable", None, "٣")] == [7, 7, 7, None, None, None]
 
 
+@pytest.mark.parametrize("alias", ["v2", "7", "v2026", "", "a/b"])
+def test_aliases_that_would_mean_something_else_are_refused(alias: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        registry.set_alias("digits", alias, 1, 0)
+    assert refused.value.field == "alias"
+
+
+def test_an_alias_may_begin_like_a_number() -> None:
+    assert registry.set_alias("digits", "v2-candidate", 1, 0).request.alias == "v2-candidate"  # type: ignore[attr-defined]
+
+
 def test_a_version_carries_everything_that_was_said() -> None:
     new = NewVersion(
         description="better",
