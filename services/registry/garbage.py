@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy import delete, exists, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database
@@ -83,6 +83,9 @@ class Garbage:
                 found = await self.collect(ages, dry_run=False)
             except DomainError as error:
                 log.warning("garbage.not_collected", reason=error.reason.value, message=error.message)
+                continue
+            except (OSError, SQLAlchemyError):  # a defect of ours at worst: no reason to end the calls of others
+                log.exception("garbage.not_collected")
                 continue
             log.info("garbage.collected", artefacts=found.artefacts, bytes=found.bytes, versions=found.versions)
 

@@ -10,13 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import structlog
 from bmase.registry.v1 import registry_pb2 as pb
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database
 from services.kit.errors import DomainError
 from services.registry import moments, tables
+
+log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 Kind = pb.WatchModelsResponse.Kind
@@ -99,6 +103,8 @@ class Journal:
                 await self.bounds()
             except DomainError:
                 continue
+            except (OSError, SQLAlchemyError):  # what the database's errors have no word for ends no calls of others
+                log.exception("journal.not_read")
 
     async def _saw(self, revision: int) -> None:
         if revision <= self._last:

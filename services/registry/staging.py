@@ -151,10 +151,11 @@ class Staging:
 
     def length(self, upload_id: UploadId) -> int | None:
         """Bytes that are kept of an upload, or None when there is none."""
-        try:
-            return self.path(upload_id).stat().st_size
-        except FileNotFoundError:
-            return None
+        with told(self.folder):
+            try:
+                return self.path(upload_id).stat().st_size
+            except FileNotFoundError:
+                return None
 
     def begin(self, upload_id: UploadId) -> int:
         """Makes the upload's file if there is none; STORAGE_FULL when the disk has no room for the rest of it."""
@@ -180,13 +181,15 @@ class Staging:
 
     def abandoned(self, older_than_seconds: float) -> list[UploadId]:
         """Uploads that nobody has added to for so long."""
-        return [parse_id(path.stem) for path in self._old(older_than_seconds) if _ID.fullmatch(path.stem)]
+        with told(self.folder):
+            return [parse_id(path.stem) for path in self._old(older_than_seconds) if _ID.fullmatch(path.stem)]
 
     def remove(self, upload_id: UploadId) -> None:
         """Forgets an upload that nobody writes."""
         path = self.path(upload_id)
-        path.with_suffix(WHOLE).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        with told(self.folder):
+            path.with_suffix(WHOLE).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _old(self, seconds: float) -> Iterator[Path]:
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):

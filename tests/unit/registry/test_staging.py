@@ -104,3 +104,13 @@ def test_more_than_the_disk_holds_is_refused(tmp_path: Path) -> None:
         staging.begin(UploadId(sha(b"huge"), 2**60))
     assert caught.value.reason is Reason.STORAGE_FULL
     staging.close()
+
+
+def test_a_folder_that_cannot_be_used_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "uploads").write_text("a file where the folder should be")
+    staging, upload_id = Staging(tmp_path / "uploads"), UploadId(sha(b"x"), 1)
+    for work in (lambda: staging.length(upload_id), lambda: staging.remove(upload_id)):
+        with pytest.raises(DomainError) as caught:
+            work()
+        assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    staging.close()
