@@ -1,10 +1,10 @@
 """Garbage collection: removes what nothing refers to and nobody has asked for lately.
 
-In this order, each step in short transactions of its own: deleted models and versions that are past their time;
-artefacts of no version; spare blobs; uploads left behind; old answers and old changes. A crash between steps leaves
-nothing but more garbage. An artefact goes by a statement that looks for references while it holds the artefact's row,
-and the foreign key of `version_files` would refuse it otherwise: a version that is being made meanwhile either keeps it
-or is told that it is gone.
+In this order, each step in short transactions of its own: old answers and old changes; deleted models and versions that
+are past their time; uploads left behind; artefacts of no version; spare blobs. A crash between steps leaves nothing but
+more garbage, and what cannot be removed keeps nothing else from going. An artefact goes by a statement that looks for
+references while it holds the artefact's row, and the foreign key of `version_files` would refuse it otherwise: a
+version that is being made meanwhile either keeps it or is told that it is gone.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ BATCH = 200
 MAX_NAMES = 1000
 # A blob that is being put stands among the spare ones; no put takes this long.
 PUT_SECONDS = 6 * 3600
+# One blob that cannot be removed is that blob's trouble, so many one after the other are the store's.
+MAX_FAILURES = 5
 
 
 @dataclass
@@ -92,14 +94,15 @@ class Garbage:
     async def collect(self, ages: Ages, *, dry_run: bool) -> Collected:
         """Everything that is older than `ages`. A dry run does not see what would become free by its own removals."""
         found = Collected()
+        if not dry_run:
+            await self._old_rows(ages)
         await self._catalogue(ages, found, dry_run)
-        await self._unused(ages, found, dry_run)
         for upload_id in await self._uploads.give_up(ages.upload, dry_run=dry_run):
             found.uploads += 1
             found.named(f"upload {upload_id}")
+        await self._unused(ages, found, dry_run)
         if not dry_run:
             await self._spare_blobs()
-            await self._old_rows(ages)
         return found
 
     # --- models and versions ---
@@ -147,35 +150,50 @@ class Garbage:
             last = found[-1].digest
 
     async def _take(self, digest: str, due: int) -> bool:
-        """Removes one artefact unless it is wanted again; then its blob, which is spare from then on."""
+        """Removes one artefact unless it is wanted again; its blob is spare from then on."""
         artefacts, files = tables.artefacts, tables.version_files
 
-        async def work(session: AsyncSession) -> str | None:
+        async def work(session: AsyncSession) -> bool:
             mine = select(artefacts.c.blob_key).where(artefacts.c.digest == digest, artefacts.c.touch_time < due)
             key = await session.scalar(mine.with_for_update())
             if key is None or await session.scalar(select(files.c.path).where(files.c.digest == digest).limit(1)):
-                return None
+                return False
             await session.execute(tables.spare_blobs.insert().values(blob_key=key, since=0))
             await session.execute(delete(artefacts).where(artefacts.c.digest == digest))
-            return str(key)
+            return True
 
         try:
-            key = await self._database.run(work)
+            return await self._database.run(work)
         except IntegrityError:  # a version got it in this moment
             return False
-        if key is None:
-            return False
-        await self._artefacts.discard(key)
-        return True
 
     async def _spare_blobs(self) -> None:
-        """Blobs whose put or removal was interrupted. `since` 0 marks a removal, which has nobody to wait for."""
-        spare = tables.spare_blobs
-        async with self._database.read() as session:
-            due = spare.c.since < moments.before(PUT_SECONDS)
-            keys = list(await session.scalars(select(spare.c.blob_key).where(due).limit(10_000)))
-        for key in keys:
-            await self._artefacts.discard(key)
+        """Removes blobs of artefacts that went, and blobs whose put was interrupted."""
+        failures = 0
+        async for key in self._due_blobs():
+            try:
+                await self._artefacts.discard(key)
+            except DomainError as error:
+                failures += 1
+                log.warning("garbage.blob_stays", key=key, reason=error.reason.value, message=error.message)
+                if failures == MAX_FAILURES:
+                    raise
+            else:
+                failures = 0
+
+    async def _due_blobs(self) -> AsyncIterator[str]:
+        """`since` 0 marks a removal, which has nobody to wait for."""
+        spare, last = tables.spare_blobs, ""
+        while True:
+            due = (spare.c.blob_key > last) & (spare.c.since < moments.before(PUT_SECONDS))
+            wanted = select(spare.c.blob_key).where(due).order_by(spare.c.blob_key).limit(BATCH)
+            async with self._database.read() as session:
+                keys = list(await session.scalars(wanted))
+            for key in keys:
+                yield key
+            if len(keys) < BATCH:
+                return
+            last = keys[-1]
 
     # --- rows that only grow ---
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
 
@@ -13,6 +14,8 @@ from services.kit.errors import DomainError
 from services.registry.artefacts import Artefacts
 from services.registry.inflow import IDLE_SECONDS, Inflow, Piece, Slot, silent
 from services.registry.staging import StagedFile, Staging, UploadId, parse_id, told, unknown
+
+log = structlog.get_logger(__name__)
 
 # Each takes a few megabytes of memory; more clients than this wait for each other.
 MAX_RECEIVING = 8
@@ -98,10 +101,17 @@ class Uploads:
         """Removes uploads that nobody has written to for so long, and returns them."""
         found = await asyncio.to_thread(self._staging.abandoned, older_than_seconds)
         idle = [upload_id for upload_id in found if upload_id not in self._slots or not self._slots[upload_id].users]
-        for upload_id in [] if dry_run else idle:
-            self._slots.pop(upload_id, None)
+        return idle if dry_run else [upload_id for upload_id in idle if self._forgotten(upload_id)]
+
+    def _forgotten(self, upload_id: UploadId) -> bool:
+        """Whether the upload could be removed; one that cannot is left for the next time."""
+        self._slots.pop(upload_id, None)
+        try:
             self._staging.remove(upload_id)
-        return idle
+        except DomainError as error:
+            log.warning("uploads.not_removed", upload=str(upload_id), reason=error.reason.value, message=error.message)
+            return False
+        return True
 
     async def _stored(self, upload_id: UploadId) -> bool:
         known = (await self._artefacts.claim([upload_id.digest])).get(upload_id.digest)

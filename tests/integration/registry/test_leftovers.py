@@ -17,10 +17,10 @@ from services.kit.errors import DomainError
 from services.registry import requests, tables
 from services.registry.artefacts import Artefacts
 from services.registry.content import sha256
-from services.registry.garbage import Ages, Garbage
+from services.registry.garbage import MAX_FAILURES, Ages, Garbage
 from services.registry.journal import Journal
 from services.registry.models import Models
-from services.registry.staging import Staging
+from services.registry.staging import WHOLE, Staging, UploadId
 from services.registry.uploads import Uploads
 from services.registry.watch import Watch
 from tests.support.mariadb import MariaDB
@@ -115,6 +115,57 @@ async def test_a_removal_that_was_cut_off_is_finished(parts: Parts, monkeypatch:
     await parts.garbage.collect(later, dry_run=False)
     assert await parts.keys() == [again.blob_key]
     assert await parts.artefacts.read_small(again) == b"unused"
+
+
+async def test_one_blob_that_cannot_be_removed_keeps_nothing_else(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [await parts.artefacts.put_bytes(f"unused {index}".encode()) for index in range(4)]
+    stuck = sorted(artefact.blob_key for artefact in stored)[1]
+    remove = parts.store.delete
+
+    async def refusing(key: str) -> None:
+        if key == stuck:
+            raise DomainError(Reason.STORE_UNAVAILABLE, "not this one")
+        await remove(key)
+
+    monkeypatch.setattr(parts.store, "delete", refusing)
+    request = pb.CreateModelRequest(model=pb.Model(name="models/m"), request_id="once")
+    await Models(parts.database, parts.journal).create(decode(requests.CreateModel, request), "fingerprint")
+    found = await parts.garbage.collect(NOW, dry_run=False)
+    assert found.artefacts == 4
+    assert await parts.keys() == await parts.announced() == [stuck]
+    assert await parts.journal.bounds() == (1, 1)
+    monkeypatch.undo()
+    await parts.garbage.collect(NOW, dry_run=False)
+    assert await parts.keys() == await parts.announced() == []
+
+
+async def test_a_store_that_is_away_is_not_asked_for_every_blob(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(MAX_FAILURES + 2):
+        await parts.artefacts.put_bytes(f"unused {index}".encode())
+    asked = []
+
+    async def away(key: str) -> None:
+        asked.append(key)
+        raise DomainError(Reason.STORE_UNAVAILABLE, "away")
+
+    monkeypatch.setattr(parts.store, "delete", away)
+    with pytest.raises(DomainError):
+        await parts.garbage.collect(NOW, dry_run=False)
+    assert len(asked) == MAX_FAILURES
+
+
+async def test_an_upload_that_cannot_be_removed_keeps_no_other(parts: Parts, tmp_path: Path) -> None:
+    ids = [UploadId(sha256(text), 5) for text in (b"one", b"two")]
+    staging = Staging(tmp_path / "uploads")
+    for upload_id in ids:
+        staging.begin(upload_id)
+    stuck, other = sorted(ids, key=staging.path)
+    staging.path(stuck).with_suffix(WHOLE).mkdir()
+    found = await parts.garbage.collect(NOW, dry_run=False)
+    assert found.names == [f"upload {other}"]
+    assert (staging.length(stuck), staging.length(other)) == (0, None)
 
 
 async def test_the_loser_of_a_race_takes_its_blob_away(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
