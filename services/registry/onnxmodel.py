@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, checker, shape_inference
 
 from services.registry.onnxslim import MAX_DEPTH, RAW_DATA, MalformedError, mark_of, slim_model
-from services.registry.signature import Signature, Tensor
+from services.registry.signature import Signature, Tensor, excess
 
 # ONNX element types as datatypes of the Open Inference Protocol; others cannot travel in a request.
 DATATYPES: dict[int, str] = {
@@ -69,6 +69,8 @@ def read_onnx(source: BinaryIO, path: str, sizes: Mapping[str, int]) -> OnnxMode
     if not outputs:
         raise MalformedError("the graph has no outputs")
     signature = Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs)))
+    if too_much := excess(signature):
+        raise MalformedError(f"the graph is not served: {too_much}")
     return OnnxModel(signature, _batchable(inputs, outputs))
 
 

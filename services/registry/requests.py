@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Annotated, Any, Self
@@ -35,10 +36,11 @@ from services.kit.decode import (
     parse_model,
     parse_version,
 )
-from services.registry.signature import DATATYPES
+from services.registry.signature import DATATYPES, MAX_NAME, MAX_RANK, MAX_TENSORS
 
 MAX_SIZE = 2**43  # 8 TiB: above any disk that an artefact could be staged on
 MAX_WAIT_US = 10_000_000
+MAX_PARAMETERS = 64 * 1024  # bytes of lineage.parameters as JSON: they are answered with every list of versions
 ALIAS_RULE = "must be 1 to 63 of a-z, 0-9, '-', begin with a letter, not end with '-', and not be 'latest'"
 _ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LIKE_A_NUMBER = re.compile(r"v?[0-9]+")
@@ -170,9 +172,9 @@ class FileInput(BaseModel):
 
 
 class TensorInput(BaseModel):
-    name: Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_plain)]
     datatype: str
-    shape: Annotated[list[Annotated[int, Field(ge=-1, le=2**31 - 1)]], Field(min_length=1, max_length=16)]
+    shape: Annotated[list[Annotated[int, Field(ge=-1, le=2**31 - 1)]], Field(min_length=1, max_length=MAX_RANK)]
     optional: bool = False
 
     @field_validator("datatype")
@@ -190,7 +192,7 @@ def _distinct(value: list[TensorInput]) -> list[TensorInput]:
     return value
 
 
-Tensors = Annotated[list[TensorInput], Field(max_length=1000), AfterValidator(_distinct)]
+Tensors = Annotated[list[TensorInput], Field(max_length=MAX_TENSORS), AfterValidator(_distinct)]
 
 
 class SignatureInput(BaseModel):
@@ -251,6 +253,13 @@ class LineageInput(BaseModel):
     @classmethod
     def _parent(cls, value: str) -> VersionRef | None:
         return parse_version(value) if value else None
+
+    @field_validator("parameters")
+    @classmethod
+    def _short(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if (size := len(json.dumps(value, ensure_ascii=False).encode())) > MAX_PARAMETERS:
+            raise _refuse(f"must have at most {MAX_PARAMETERS} bytes as JSON, not {size}")
+        return value
 
 
 class VersionInput(BaseModel):

@@ -18,6 +18,10 @@ ITEM_BYTES = {
 }  # fmt: skip
 
 
+# A signature is kept with its version and answered with it, wherever it was read.
+MAX_TENSORS, MAX_NAME, MAX_RANK = 1000, 255, 16
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """One tensor; a dimension is -1 when any length goes, the shape is None when even the rank is open."""
@@ -39,6 +43,19 @@ class Signature:
     def known(self) -> bool:
         """Whether every shape is known."""
         return all(tensor.shape is not None for tensor in (*self.inputs, *self.outputs))
+
+
+def excess(signature: Signature) -> str:
+    """What makes a signature too large to be kept; empty when nothing does."""
+    for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        if len(tensors) > MAX_TENSORS:
+            return f"it has {len(tensors)} {side}, more than {MAX_TENSORS}"
+        for tensor in tensors:
+            if not 0 < len(tensor.name) <= MAX_NAME:
+                return f"among its {side} is a name of {len(tensor.name)} characters, not 1 to {MAX_NAME}"
+            if len(tensor.shape or ()) > MAX_RANK:
+                return f"{tensor.name!r} has {len(tensor.shape or ())} dimensions, more than {MAX_RANK}"
+    return ""
 
 
 def for_clients(file: Signature, batched: bool) -> Signature:

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from services.kit.errors import DomainError
-from services.registry.signature import Signature, Tensor
+from services.registry.signature import Signature, Tensor, excess
 
 CONFIG_PATH = "config.pbtxt"
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -97,13 +97,18 @@ def refused(why: str) -> DomainError:
 
 
 def signature_of(config: triton.ModelConfig) -> Signature | None:
-    """The tensors that a given configuration declares, or None when it leaves them to the backend."""
+    """The tensors that a given configuration declares, or None when it leaves them to the backend; raises
+    INVALID_MODEL_FILE for more than a signature may have.
+    """
     if not config.input and not config.output:
         return None
-    return Signature(
+    signature = Signature(
         tuple(_tensor(tensor, optional=tensor.optional) for tensor in config.input),
         tuple(_tensor(tensor) for tensor in config.output),
     )
+    if too_much := excess(signature):
+        raise refused(too_much)
+    return signature
 
 
 def serving_of(config: triton.ModelConfig) -> Serving:

@@ -224,6 +224,21 @@ def test_outputs_that_are_no_tensors_are_refused_with_the_way_out() -> None:
     assert "zipmap" in text
 
 
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ([(f"i{index}", [1]) for index in range(1000)], "1001 inputs"),
+        ([("x" * 256, [1])], "256 characters"),
+        ([("deep", [1] * 17)], "17 dimensions"),
+    ],
+)
+def test_more_than_a_signature_may_have_is_refused(extra: list[tuple[str, list[int]]], said: str) -> None:
+    model = linear()
+    for name, shape in extra:
+        model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    assert said in refusal(model)
+
+
 def test_deep_nesting_is_refused() -> None:
     inner = onnx.GraphProto(doc_string="x" * 20_000).SerializeToString()  # above the size that is copied whole
     for _ in range(60):

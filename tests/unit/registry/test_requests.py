@@ -54,3 +54,14 @@ def test_what_is_an_alias(alias: str) -> None:
 
 def test_an_alias_like_a_number_from_earlier_can_be_taken_away() -> None:
     assert decode(requests.DeleteAlias, pb.DeleteAliasRequest(model="models/m", alias="v2")).alias == "v2"
+
+
+@pytest.mark.parametrize(("characters", "refused"), [(60_000, False), (66_000, True)])
+def test_parameters_of_a_training_are_bounded(characters: int, refused: bool) -> None:
+    version = pb.Version(files=[pb.File(path="model.onnx", digest="sha256:" + "0" * 64)])
+    version.lineage.parameters.update({"notes": ["x" * characters]})
+    request = pb.CreateVersionRequest(parent="models/m", version=version)
+    if refused:
+        assert fields(requests.CreateVersion, request) == ["version.lineage.parameters"]
+    else:
+        assert decode(requests.CreateVersion, request).version.lineage.parameters["notes"]

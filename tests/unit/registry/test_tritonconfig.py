@@ -79,6 +79,14 @@ def test_what_is_no_configuration_is_refused(raw: bytes) -> None:
     assert caught.value.metadata == {"path": "config.pbtxt"}
 
 
+def test_more_tensors_than_a_signature_may_have_are_refused() -> None:
+    tensors = "".join(f'input {{ name: "i{index}" data_type: TYPE_FP32 dims: 1 }}' for index in range(1001))
+    config = tritonconfig.parsed(f'backend: "python" {tensors}'.encode(), "digits")
+    with pytest.raises(DomainError, match="1001 inputs") as caught:
+        tritonconfig.signature_of(config)
+    assert caught.value.reason is Reason.INVALID_MODEL_FILE
+
+
 def test_a_version_is_known_by_its_content() -> None:
     files = [File("model.onnx", sha256(b"a"), MODEL, 1), File("config.pbtxt", sha256(b"b"), CONFIG, 1)]
     base = version_digest(files, FILE, Serving(8))
