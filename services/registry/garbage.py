@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.kit.database import Database
 from services.kit.decode import ModelRef, VersionRef
 from services.kit.errors import DomainError
-from services.registry import moments, rows, tables
+from services.registry import moments, tables
 from services.registry.artefacts import Artefacts
 from services.registry.journal import Journal, Turn
 from services.registry.uploads import Uploads
@@ -112,7 +112,8 @@ class Garbage:
         due = moments.before(ages.deleted)
         async with self._database.read() as session:
             names = list(await session.scalars(select(models.c.name).where(models.c.delete_time < due)))
-            alone = rows.VERSIONS.where(versions.c.delete_time < due, versions.c.model.not_in(names))
+            alone = select(versions.c.model, versions.c.number)
+            alone = alone.where(versions.c.delete_time < due, versions.c.model.not_in(names))
             refs = [VersionRef(row.model, row.number) for row in await session.execute(alone)]
             inside = select(func.count()).select_from(versions).where(versions.c.model.in_(names))
             found.versions += int(await session.scalar(inside) or 0)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.kit.database import Database
 from services.registry import pages, requests, rows, tables
 from services.registry.filters import MODEL_FIELDS, VERSION_FIELDS, Term, parse_filter
-from services.registry.pages import MAX_PAGE_BYTES, Order, Value
+from services.registry.pages import Order, Value
 
 Item = TypeVar("Item", bound=Message)
 # Columns of an order, each with whether it falls, and the Python type of its values.
@@ -42,7 +42,9 @@ class Lists:
         columns = _model_columns(order)
         identity = pages.identity("models", asked.filter, asked.order_by, asked.show_deleted)
         async with self._database.read() as session:
-            return await _page(session, found, columns, asked, identity=identity, messages=rows.model_messages)
+            return await _page(
+                session, found, columns, asked, identity=identity, size=rows.MODEL_SIZE, messages=rows.model_messages
+            )
 
     async def versions(self, asked: requests.ListVersions) -> tuple[list[pb.Version], str]:
         """One page of versions of a model (of all models without a parent) and the token of the next."""
@@ -58,7 +60,9 @@ class Lists:
         async with self._database.read() as session:
             if name:
                 await rows.model_row(session, name, deleted=asked.show_deleted)
-            return await _page(session, found, columns, asked, identity=identity, messages=rows.version_messages)
+            return await _page(
+                session, found, columns, asked, identity=identity, size=rows.VERSION_SIZE, messages=rows.version_messages
+            )
 
 
 async def _page(
@@ -68,6 +72,7 @@ async def _page(
     asked: requests.Page,
     *,
     identity: str,
+    size: ColumnElement[int],
     messages: Callable[[AsyncSession, Sequence[Row[Any]]], Awaitable[list[Item]]],
 ) -> tuple[list[Item], str]:
     last = pages.after(asked.page_token, identity, tuple(kind for _, _, kind in columns))
@@ -75,23 +80,16 @@ async def _page(
         found = found.where(_beyond(columns, last))
     keys = [column.label(f"order_{index}") for index, (column, _, _) in enumerate(columns)]
     ordered = found.add_columns(*keys).order_by(*[c.desc() if falls else c for c, falls, _ in columns])
-    got = (await session.execute(ordered.limit(asked.page_size + 1))).all()
-    items = await messages(session, got[: asked.page_size])
-    kept = _that_fit(items)
-    if kept == len(got):
+    # Sizes first: what does not fit is not even read.
+    sizes = (await session.scalars(ordered.with_only_columns(size).limit(asked.page_size + 1))).all()
+    fitting = pages.that_fit(sizes[: asked.page_size])
+    got = (await session.execute(ordered.limit(fitting))).all()
+    items = await messages(session, got)
+    kept = pages.that_fit([item.ByteSize() for item in items])
+    if kept == len(got) and (len(got) < fitting or fitting == len(sizes)):
         return items, ""
     end = got[kept - 1]
     return items[:kept], pages.token(identity, tuple(getattr(end, key.name) for key in keys))
-
-
-def _that_fit(items: Sequence[Message]) -> int:
-    """How many of the items go into one message; the first always does."""
-    size = 0
-    for count, item in enumerate(items):
-        size += item.ByteSize()
-        if count and size > MAX_PAGE_BYTES:
-            return count
-    return len(items)
 
 
 def _beyond(columns: Columns, last: Sequence[Value]) -> ColumnElement[bool]:

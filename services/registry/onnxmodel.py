@@ -70,7 +70,7 @@ def read_onnx(source: BinaryIO, path: str, sizes: Mapping[str, int]) -> OnnxMode
         raise MalformedError("the graph has no outputs")
     signature = Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs)))
     if too_much := excess(signature):
-        raise MalformedError(f"the graph is not served: {too_much}")
+        raise MalformedError(f"the graph cannot be served: {too_much}")
     return OnnxModel(signature, _batchable(inputs, outputs))
 
 

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bmase.reasons import Reason
@@ -67,6 +68,16 @@ def _known(text: str, orders: dict[str, Order]) -> Order:
         known = ", ".join(repr(name) for name in orders if name)
         raise InvalidArgument([Violation("order_by", f"must be one of {known}")])
     return orders[text]
+
+
+def that_fit(sizes: Sequence[int]) -> int:
+    """How many items of these sizes go into one message; the first always does."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > MAX_PAGE_BYTES:
+            return count
+    return len(sizes)
 
 
 def identity(*parts: str | bool) -> str:

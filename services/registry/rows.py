@@ -9,7 +9,7 @@ from typing import Any
 
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.decode import ModelRef, VersionRef
@@ -21,6 +21,9 @@ from services.registry.tables import aliases, holds, models, versions
 VERSIONS: Select[Any] = select(versions, models.c.delete_time.label("model_delete_time")).join(
     models, models.c.name == versions.c.model
 )
+# Most of what a row weighs, for those who read many: the rest of it is bounded to little.
+MODEL_SIZE: ColumnElement[int] = func.length(models.c.description) + func.length(models.c.labels)
+VERSION_SIZE: ColumnElement[int] = func.length(versions.c.document)
 
 
 async def model_row(session: AsyncSession, name: str, *, deleted: bool = False) -> Row[Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database
 from services.kit.errors import DomainError
-from services.registry import rows, tables
+from services.registry import pages, rows, tables
 from services.registry.journal import Journal, Kind
 
 BATCH = 200
@@ -34,11 +36,11 @@ class Watch:
             after = last
         _check_kept(after, oldest, last)
         while True:
-            events = await self._changes(after, model)
+            events, more = await self._changes(after, model)
             for event in events:
                 yield event
                 after = event.revision
-            if len(events) < BATCH:
+            if not more:
                 after = max(after, last)
                 await self._journal.wait_beyond(after)
                 oldest, last = await self._journal.bounds()
@@ -71,24 +73,34 @@ class Watch:
         versions, last = tables.versions, 0
         while True:
             wanted = rows.VERSIONS.where(versions.c.model == model, versions.c.number > last)
-            wanted = wanted.where(versions.c.delete_time.is_(None)).order_by(versions.c.number).limit(BATCH)
+            wanted = wanted.where(versions.c.delete_time.is_(None)).order_by(versions.c.number)
             async with self._database.read() as session:
-                found = (await session.execute(wanted)).all()
+                found, more = await _some(session, wanted, rows.VERSION_SIZE)
                 messages = await rows.version_messages(session, found)
             for message in messages:
                 yield message
-            if len(found) < BATCH:
+            if not more:
                 return
             last = found[-1].number
 
-    async def _changes(self, after: int, model: str | None) -> list[pb.WatchModelsResponse]:
+    async def _changes(self, after: int, model: str | None) -> tuple[list[pb.WatchModelsResponse], bool]:
         changes = tables.changes
         wanted = select(changes.c.event).where(changes.c.revision > after)
         if model:
             wanted = wanted.where(changes.c.model == model)
         async with self._database.read() as session:
-            found = await session.scalars(wanted.order_by(changes.c.revision).limit(BATCH))
-            return [pb.WatchModelsResponse.FromString(raw) for raw in found]
+            found, more = await _some(session, wanted.order_by(changes.c.revision), func.length(changes.c.event))
+        return [pb.WatchModelsResponse.FromString(row.event) for row in found], more
+
+
+async def _some(
+    session: AsyncSession, wanted: Select[Any], size: ColumnElement[int]
+) -> tuple[Sequence[Row[Any]], bool]:
+    """The first rows, as many as are read at once, and whether there may be more."""
+    sizes = (await session.scalars(wanted.with_only_columns(size).limit(BATCH))).all()
+    fitting = pages.that_fit(sizes)
+    found = (await session.execute(wanted.limit(fitting))).all()
+    return found, bool(found) and (fitting < len(sizes) or fitting == BATCH)
 
 
 def _check_kept(after: int, oldest: int, last: int) -> None:

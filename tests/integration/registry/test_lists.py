@@ -175,16 +175,22 @@ def test_a_token_belongs_to_its_list(stub: Any, shared_family: str) -> None:
         )
 
 
-def test_a_page_of_large_versions_ends_early(stub: Any, name: str) -> None:
+def test_large_versions_come_in_several_pages_and_all_of_them(stub: Any, name: str) -> None:
     digest = put(stub, affine().SerializeToString())
+    before = stub.CreateModel(pb.CreateModelRequest(model=pb.Model(name=f"models/{name}"))).etag.removeprefix("r")
     for number in range(8):
         files = [pb.File(path="model.onnx", digest=digest)]
         files += [pb.File(path=f"data/{'x' * 200}-{index}-{number}", digest=digest) for index in range(999)]
         version = pb.Version(files=files)
-        stub.CreateVersion(pb.CreateVersionRequest(parent=f"models/{name}", version=version, create_model=True))
+        stub.CreateVersion(pb.CreateVersionRequest(parent=f"models/{name}", version=version))
     first = stub.ListVersions(pb.ListVersionsRequest(parent=f"models/{name}", page_size=100))
     assert 1 <= len(first.versions) < 8
     assert len(versions(stub, parent=f"models/{name}", page_size=100)) == 8
+    present, changes = (Watcher(stub, model=f"models/{name}", from_revision=since) for since in (0, int(before)))
+    shown = [event.version.number for event in present.until_synced() if event.HasField("version")]
+    assert shown == [event.version.number for event in changes.take(8)] == list(range(1, 9))
+    present.close()
+    changes.close()
 
 
 @pytest.mark.parametrize("text", ["name", "nme=x", 'name="x" name="y"', "name~x", "create_time>yesterday", "AND"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.kit.errors import DomainError, InvalidArgument
 from services.registry import pages
-from services.registry.pages import Order
+from services.registry.pages import MAX_PAGE_BYTES, Order
 
 ASKED = pages.identity("models", "filter", "", False)
 
@@ -78,3 +78,10 @@ def test_orders() -> None:
     for text in ("size", "name; DROP TABLE models", "create_time asc", "metrics."):
         with pytest.raises(InvalidArgument):
             pages.version_order(text)
+
+
+def test_as_many_as_fit_and_always_one() -> None:
+    assert pages.that_fit([]) == 0
+    assert pages.that_fit([1, 2, 3]) == 3
+    assert pages.that_fit([10 * MAX_PAGE_BYTES, 1]) == 1
+    assert pages.that_fit([MAX_PAGE_BYTES // 2] * 3) == 2
