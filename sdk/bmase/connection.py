@@ -15,7 +15,7 @@ from bmase.settings import Settings
 IDEMPOTENT: dict[str, str] = {
     "bmase.registry.v1.RegistryService": (
         "CreateModel GetModel ListModels UndeleteModel CreateVersion GetVersion ListVersions UpdateVersion "
-        "UndeleteVersion PutHold StartUpload GetUpload GetArtefact CollectGarbage"
+        "UndeleteVersion SetAlias PutHold StartUpload GetUpload GetArtefact CollectGarbage"
     ),
     "bmase.patcher.v1.DeploymentService": (
         "CreateDeployment GetDeployment ListDeployments ScaleDeployment ListNodes CordonNode UncordonNode"

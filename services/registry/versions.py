@@ -72,7 +72,10 @@ class Versions:
         return await self._journal.change(work)
 
     async def set_alias(self, asked: requests.SetAlias) -> pb.Model:
-        """Atomically; ETAG_MISMATCH when the alias is not where the caller believed it to be."""
+        """Atomically; ETAG_MISMATCH when the alias is not where the caller believed it to be.
+
+        One that points there already stays: a caller that got no answer may ask again.
+        """
         name, aliases = asked.model.model, tables.aliases
         mine = (aliases.c.model == name) & (aliases.c.alias == asked.alias)
 
@@ -80,9 +83,9 @@ class Versions:
             await rows.model_row(turn.session, name)
             await rows.version_row(turn.session, VersionRef(name, asked.version))
             present = await turn.session.scalar(select(aliases.c.number).where(mine))
-            _check_expected(asked, present)
             if present == asked.version:
                 return await rows.model_message(turn.session, name)
+            _check_expected(asked, present)
             await turn.session.execute(delete(aliases).where(mine))
             values = {"model": name, "alias": asked.alias, "number": asked.version}
             await turn.session.execute(aliases.insert().values(values))

@@ -17,6 +17,7 @@ from bmase.aio.wire import Wire
 from bmase.core import registry
 from bmase.core.deployments import DEPLOY_TIMEOUT, ignore
 from bmase.core.registry import NewVersion
+from bmase.errors import AlreadyExists
 from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
@@ -73,10 +74,13 @@ class Client:
         *,
         alias: str = "",
         progress: Listener = silent,
+        existing: Callable[[registry_pb2.Version], None] = registry.ignore,
     ) -> registry_pb2.Version:
         """Makes a version from local files (see `bmase.sources`) and points the alias at it.
 
-        After a break the same call goes on where it stopped.
+        After a break the same call goes on where it stopped. A version of the model that has exactly this content
+        already is AlreadyExists, unless an alias is given: then `existing` is told of it, the alias is pointed at it,
+        and it is returned as it is.
         """
         if alias:
             names.alias(alias)  # before anything is sent
@@ -86,7 +90,13 @@ class Client:
         stored = await transfer(self.wire.settings, progress, lambda running: running.upload(local))
         files = sources.messages(found, stored)
         call = registry.create_version(model, files, new or NewVersion(), registry.new_request_id())
-        version = await self.wire.send(call)
+        try:
+            version = await self.wire.send(call)
+        except AlreadyExists as error:
+            if not alias:
+                raise
+            version = await self.versions.get(model, registry.equal_version(error))
+            existing(version)
         if alias:
             await self.models.set_alias(model, alias, version.number)
         return version

@@ -30,7 +30,7 @@ def push(
         ),
     ],
     description: Annotated[str, typer.Option("--description", "-d", help="What is new in this version.")] = "",
-    alias: Annotated[str, typer.Option(help="Point this alias at the new version.")] = "",
+    alias: Annotated[str, typer.Option(help="Point this alias at the version, also when it exists.")] = "",
     label: Labels = None,
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME=NUMBER", help="An evaluation figure; may be repeated.")
@@ -90,14 +90,14 @@ def push(
             "author": author, "parameters": parse.pairs(hyper, "--hyper", str),
         },
     )  # fmt: skip
+    existing: list[Any] = []
     with Bars(cli.out) as bars:
-        made = cli.client.push(model, paths, new, alias=alias, progress=bars.transfer)
+        made = cli.client.push(model, paths, new, alias=alias, progress=bars.transfer, existing=existing.append)
     also = f", {alias}" if alias else ""
-    cli.out.done(
-        made,
-        f"pushed {names.short(model)} version {made.number}{also} ({words.size(made.size_bytes)}); "
-        f"serve it with: bmase deploy {names.short(model)} {made.number}",
-    )
+    short = names.short(model)
+    what = f"{short} exists already as version" if existing else f"pushed {short} version"
+    size = words.size(made.size_bytes)
+    cli.out.done(made, f"{what} {made.number}{also} ({size}); serve it with: bmase deploy {short} {made.number}")
 
 
 def _samples(files: list[Path] | None) -> list[Any]:

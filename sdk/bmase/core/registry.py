@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from bmase import names
 from bmase.core.calls import Call, Listing, Watch
-from bmase.errors import InvalidArgument, Violation
+from bmase.errors import AlreadyExists, InvalidArgument, Violation
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
 
@@ -122,6 +122,17 @@ def create_version(model: str, files: Iterable[pb.File], new: NewVersion, reques
         samples=new.samples,
     )
     return Call(SERVICE + "CreateVersion", request, pb.Version, CREATE_TIMEOUT)
+
+
+def ignore(_existing: pb.Version) -> None:
+    """Takes no notice of a version that is there already."""
+
+
+def equal_version(error: AlreadyExists) -> int:
+    """The number of the version whose content the refused one has; raises the error when it is about something else."""
+    if error.reason != Reason.VERSION_EXISTS or "version" not in error.metadata:
+        raise error
+    return int(error.metadata["version"])
 
 
 def serving(new: NewVersion) -> pb.Serving | None:

@@ -349,6 +349,8 @@ def test_aliases(stub: Any, name: str) -> None:
     assert (failed.code, failed.reason) == ("ABORTED", "ETAG_MISMATCH")
     assert refusal(lambda: point("stable", 2, 2)).reason == "ETAG_MISMATCH"
     assert dict(point("stable", 2, 1).aliases) == {"stable": 2}
+    again = point("stable", 2, 1)  # the first answer was lost
+    assert (dict(again.aliases), again.etag) == ({"stable": 2}, point("stable", 2).etag)
     assert stub.GetVersion(stable).name == second.name
     assert refusal(lambda: stub.DeleteVersion(pb.DeleteVersionRequest(name=second.name))).reason == "VERSION_IN_USE"
     assert stub.DeleteVersion(pb.DeleteVersionRequest(name=first.name)).HasField("delete_time")

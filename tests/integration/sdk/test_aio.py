@@ -51,6 +51,18 @@ async def test_push_get_list_pull(client: aio.Client, name: str, tmp_path: Path)
     assert (tmp_path / "out" / str(got.number) / "model.onnx").read_bytes() == file.read_bytes()
 
 
+async def test_a_push_that_was_not_finished_is_finished_by_the_same_call(
+    client: aio.Client, name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "net.onnx"
+    file.write_bytes(affine(4.0).SerializeToString())
+    made = await client.push(name, file)
+    seen: list[pb.Version] = []
+    assert (await client.push(name, file, alias="stable", existing=seen.append)).name == made.name
+    assert [version.name for version in seen] == [made.name]
+    assert (await client.models.get(name)).aliases == {"stable": 1}
+
+
 async def test_errors_are_the_same_as_of_the_blocking_client(client: aio.Client, name: str) -> None:
     with pytest.raises(NotFound) as failed:
         await client.models.get(name)

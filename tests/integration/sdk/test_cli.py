@@ -151,6 +151,13 @@ def test_what_exists_or_is_in_use_is_4(bmase: Bmase, name: str, model: str) -> N
         assert failed.value.code == 4
 
 
+def test_a_push_with_an_alias_is_finished_by_the_same_command(bmase: Bmase, name: str, model: str) -> None:
+    bmase("push", name, model)
+    assert "exists already as version 1, next" in bmase("push", name, model, "--alias", "next", text=True)
+    assert bmase("push", name, model, "--alias", "stable")["number"] == 1
+    assert bmase("models", "get", name)["aliases"] == {"next": 1, "stable": 1}
+
+
 def test_nobody_there_is_5(bmase: Bmase) -> None:
     with pytest.raises(Failed) as failed:
         bmase("--address", f"127.0.0.1:{free_port()}", "models", "list")

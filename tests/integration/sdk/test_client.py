@@ -77,6 +77,28 @@ def test_what_was_pulled_is_pushed_again(client: Client, name: str, tmp_path: Pa
     assert two.signature == one.signature
 
 
+def test_a_push_that_was_not_finished_is_finished_by_the_same_call(client: Client, name: str, tmp_path: Path) -> None:
+    """The version was made, but its answer was lost or its alias could not be set."""
+    made = client.push(name, _onnx(tmp_path))
+    seen: list[pb.Version] = []
+    again = client.push(name, _onnx(tmp_path), alias="stable", existing=seen.append)
+    assert (again.name, again.digest) == (made.name, made.digest)
+    assert [version.number for version in seen] == [made.number]
+    assert client.models.get(name).aliases == {"stable": made.number}
+    assert client.models.get(name).version_count == 1
+    with pytest.raises(AlreadyExists):
+        client.push(name, _onnx(tmp_path))
+
+
+def test_an_alias_that_cannot_be_is_refused_before_anything_is_sent(
+    client: Client, name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match="v2"):
+        client.push(name, _onnx(tmp_path), alias="v2")
+    with pytest.raises(NotFound):
+        client.models.get(name)
+
+
 def test_lists_go_over_pages(client: Client, name: str) -> None:
     for number in range(5):
         client.models.create(f"{name}-{number}", labels={"of": name})

@@ -15,7 +15,7 @@ from bmase.core import deployments, registry, routes
 from bmase.core.calls import Backoff, Follow
 from bmase.core.registry import NewVersion
 from bmase.core.routes import Mirror, Override, RouteSpec, Sticky
-from bmase.errors import DeploymentFailed, InvalidArgument, NotFound, TimedOut, Unavailable
+from bmase.errors import AlreadyExists, DeploymentFailed, InvalidArgument, NotFound, TimedOut, Unavailable
 from bmase.gateway.v1 import route_pb2
 from bmase.patcher.v1 import deployment_pb2
 from bmase.reasons import Reason
@@ -63,6 +63,18 @@ def test_calls_that_may_not_be_repeated_are_not_retried() -> None:
     assert ("inference.GRPCInferenceService", "ModelInfer") not in retried
     assert ("bmase.gateway.v1.RouteService", "SetWeights") not in retried
     assert ("bmase.registry.v1.RegistryService", "WriteArtefact") not in retried
+    assert ("bmase.registry.v1.RegistryService", "SetAlias") in retried
+
+
+def test_a_version_that_exists_is_named_by_the_error() -> None:
+    known = AlreadyExists("equal", reason=Reason.VERSION_EXISTS, metadata={"model": "m", "version": "7"})
+    assert registry.equal_version(known) == 7
+    for other in (
+        AlreadyExists("a model", reason=Reason.MODEL_EXISTS, metadata={"model": "m"}),
+        AlreadyExists("reused", reason=Reason.REQUEST_REUSED, metadata={"version": "7"}),
+    ):
+        with pytest.raises(AlreadyExists, match=other.message):
+            registry.equal_version(other)
 
 
 @pytest.mark.parametrize(
