@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bmase.reasons import Reason
@@ -82,25 +82,32 @@ class Artefacts:
         gone.
         """
         known = (await self.claim([digest])).get(digest)
-        if known is not None:
+        if known is not None and await self.is_whole(known):
             return known
         made = Artefact(digest, size, _new_key(digest), moments.now())
         async with self._database.begin() as session:
             await session.execute(spare_blobs.insert().values(blob_key=made.blob_key, since=made.create_time))
         await self.store.put_if_absent(made.blob_key, source, consume=True)
-        stored = await self._adopt(made)
+        stored = await self._adopt(made, known)
         if stored.blob_key != made.blob_key:
             await self.discard(made.blob_key)
         return stored
 
-    async def _adopt(self, made: Artefact) -> Artefact:
-        """Turns a spare blob into the artefact, unless somebody else was first: then theirs."""
+    async def is_whole(self, artefact: Artefact) -> bool:
+        """Whether the store still has all bytes of the artefact: a disk that was lost or brought back may not."""
+        found = await self.store.head(artefact.blob_key)
+        return found is not None and found.size == artefact.size
+
+    async def _adopt(self, made: Artefact, lost: Artefact | None) -> Artefact:
+        """Turns a spare blob into the artefact, or gives it to one that lost its own; unless somebody else was first:
+        then theirs.
+        """
+        row = artefacts.c.digest == made.digest
 
         async def work(session: AsyncSession) -> Artefact:
-            known = (await _select(session, [made.digest])).get(made.digest)
-            if known is not None:
-                touch = update(artefacts).where(artefacts.c.digest == made.digest).values(touch_time=moments.now())
-                await session.execute(touch)
+            known = (await _select(session, [made.digest], lock=True)).get(made.digest)
+            if known is not None and (lost is None or known.blob_key != lost.blob_key):
+                await session.execute(update(artefacts).where(row).values(touch_time=moments.now()))
                 return known
             mine = spare_blobs.c.blob_key == made.blob_key
             if await session.scalar(select(spare_blobs.c.since).where(mine).with_for_update()) is None:
@@ -110,6 +117,11 @@ class Artefacts:
                     hint="Try again.",
                 )
             await session.execute(delete(spare_blobs).where(mine))
+            if known is not None:
+                await session.execute(spare_blobs.insert().values(blob_key=known.blob_key, since=0))
+                found_again = {"blob_key": made.blob_key, "touch_time": moments.now()}
+                await session.execute(update(artefacts).where(row).values(found_again))
+                return replace(known, blob_key=made.blob_key)
             values = {
                 "digest": made.digest,
                 "size": made.size,
@@ -179,9 +191,10 @@ def not_found(digest: str, field: str = "digest") -> DomainError:
     )
 
 
-async def _select(session: AsyncSession, digests: list[str]) -> dict[str, Artefact]:
+async def _select(session: AsyncSession, digests: list[str], *, lock: bool = False) -> dict[str, Artefact]:
     columns = (artefacts.c.digest, artefacts.c.size, artefacts.c.blob_key, artefacts.c.create_time)
-    found = await session.execute(select(*columns).where(artefacts.c.digest.in_(digests)))
+    wanted = select(*columns).where(artefacts.c.digest.in_(digests))
+    found = await session.execute(wanted.with_for_update() if lock else wanted)
     return {row.digest: Artefact(*row) for row in found}
 
 

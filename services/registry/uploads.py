@@ -114,6 +114,7 @@ class Uploads:
         return True
 
     async def _stored(self, upload_id: UploadId) -> bool:
+        """Whether the artefact is there; one whose bytes were lost is received again."""
         known = (await self._artefacts.claim([upload_id.digest])).get(upload_id.digest)
         if known is not None and known.size != upload_id.size:
             raise DomainError(
@@ -121,7 +122,7 @@ class Uploads:
                 f"{upload_id.digest} is stored and has {known.size} bytes, not {upload_id.size}",
                 field="size_bytes",
             )
-        return known is not None
+        return known is not None and await self._artefacts.is_whole(known)
 
     async def _receive(self, upload_id: UploadId, slot: Slot, first: Piece, pieces: AsyncIterator[Piece]) -> pb.Upload:
         if await self._stored(upload_id):  # whoever wrote before us has finished it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,25 @@ def test_a_staged_file_that_was_altered_on_the_disk_is_found_out(own: Registry) 
     failed = refusal(lambda: own.stub.WriteArtefact(pieces(resumed, raw, resumed.offset)))
     assert failed.reason == "DIGEST_MISMATCH"
     assert put(own.stub, raw) == upload.digest
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda blob: os.truncate(blob, MIB)], ids=["lost", "cut short"])
+def test_what_the_store_has_lost_is_uploaded_again(own: Registry, damage: Callable[[Path], None]) -> None:
+    version = create(own.stub, "kept")
+    raw = os.urandom(3 * MIB)
+    digest = put(own.stub, raw)
+    (blob,) = (own.data / "blobs").rglob(f"{digest.removeprefix('sha256:')}-*")
+    damage(blob)
+    upload = start(own.stub, raw)
+    assert (upload.complete, upload.offset) == (False, 0)
+    assert own.stub.WriteArtefact(pieces(upload, raw)).complete
+    assert get(own.stub, digest) == raw
+    assert start(own.stub, raw).complete
+    own.stub.CollectGarbage(pb.CollectGarbageRequest())
+    (healed,) = (own.data / "blobs").rglob(f"{digest.removeprefix('sha256:')}-*")
+    assert healed.stat().st_size == len(raw)
+    assert healed != blob
+    assert own.stub.GetVersion(pb.GetVersionRequest(name=version.name)) == version
 
 
 def test_killed_again_and_again_while_versions_are_made(own: Registry) -> None:

@@ -66,7 +66,7 @@ class Crash(BaseException):
 
 
 async def test_a_blob_without_its_artefact_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def crash(_made: object) -> None:
+    async def crash(*_: object) -> None:
         raise Crash
 
     monkeypatch.setattr(parts.artefacts, "_adopt", crash)
@@ -115,6 +115,27 @@ async def test_a_removal_that_was_cut_off_is_finished(parts: Parts, monkeypatch:
     await parts.garbage.collect(later, dry_run=False)
     assert await parts.keys() == [again.blob_key]
     assert await parts.artefacts.read_small(again) == b"unused"
+
+
+async def test_a_blob_that_was_lost_is_put_again_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = await parts.artefacts.put_bytes(b"wanted")
+    await parts.store.delete(lost.blob_key)
+    put = parts.store.put_if_absent
+    other = Artefacts(parts.database, FileStore(parts.store.root))
+
+    async def overtaken(key: str, source: object, *, consume: bool = False) -> bool:
+        monkeypatch.undo()
+        await other.put_bytes(b"wanted")
+        return await put(key, source, consume=consume)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(parts.store, "put_if_absent", overtaken)
+    found = await parts.artefacts.put_bytes(b"wanted")
+    assert found == await parts.artefacts.find(lost.digest)
+    assert (await parts.artefacts.read_small(found), found.create_time) == (b"wanted", lost.create_time)
+    assert await parts.keys() == [found.blob_key] != [lost.blob_key]
+    assert await parts.announced() == [lost.blob_key]
+    await parts.garbage.collect(Ages(artefact=3600), dry_run=False)
+    assert (await parts.keys(), await parts.announced()) == ([found.blob_key], [])
 
 
 async def test_one_blob_that_cannot_be_removed_keeps_nothing_else(
