@@ -2,7 +2,8 @@
 
 From the strongest to the weakest: what the caller gives, the environment (BMASE_ADDRESS, BMASE_TOKEN, BMASE_CA,
 BMASE_CERT, BMASE_KEY), the user's file (`$XDG_CONFIG_HOME/bmase/config.toml`, `~/.config/...` without it), and for the
-address the local suite that was started in this directory or one above it (`.bmase/endpoints.json`).
+address the local suite that was started in this directory or one above it (`.bmase/endpoints.json`; only a file of the
+user's own or of root, and only an address of this machine).
 """
 
 from __future__ import annotations
@@ -150,10 +151,22 @@ def write_config(file: Path, values: Mapping[str, object]) -> None:
 def _local_suite(start: Path, environ: Mapping[str, str]) -> dict[str, object]:
     own = environ.get("BMASE_DATA")
     for data in [Path(own)] if own else [folder / ".bmase" for folder in (start, *start.parents)]:
-        endpoints = data / "endpoints.json"
         try:
-            gateway = json.loads(endpoints.read_text()).get("gateway", "")
-        except (OSError, ValueError, AttributeError):
+            return {"address": _local_gateway(data / "endpoints.json")}
+        except (OSError, ValueError, AttributeError, NotConfigured):
             continue
-        return {"address": gateway}
     return {}
+
+
+def _local_gateway(endpoints: Path) -> str:
+    """The gateway that a suite on this machine wrote down; ValueError for a file that could be somebody else's.
+
+    A folder above may be anybody's, and the token would follow the address.
+    """
+    with endpoints.open() as file:
+        if os.fstat(file.fileno()).st_uid not in {0, os.geteuid()}:
+            raise ValueError(f"{endpoints} belongs to somebody else")
+        gateway = str(json.load(file).get("gateway", ""))
+    if gateway and not _loopback(Settings(address=gateway).target):
+        raise ValueError(f"{endpoints} names no gateway of this machine")
+    return gateway

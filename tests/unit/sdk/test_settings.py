@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,29 @@ def test_the_stronger_place_wins_and_is_named(home: Path, tmp_path: Path) -> Non
 
     assert _resolve(home, inside, BMASE_ADDRESS="env:3").settings.address == "env:3"
     assert _resolve(home, inside, {"address": "given:4"}, BMASE_ADDRESS="env:3").settings.address == "given:4"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://models.example.org", "10.0.0.1:80", "https://127.0.0.1.example.org:443", "localhost.org:1", "a/b"],
+)
+def test_a_file_in_a_folder_above_names_no_other_machine(home: Path, tmp_path: Path, address: str) -> None:
+    inside = _suite(_suite(tmp_path, "127.0.0.1:1") / "project", address)
+    assert _resolve(home, inside, BMASE_TOKEN="t").settings.address == "127.0.0.1:1"
+
+
+def test_a_file_of_somebody_else_is_not_read(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _suite(tmp_path, "127.0.0.1:1")
+    owner = (tmp_path / ".bmase" / "endpoints.json").stat().st_uid
+    fstat = os.fstat
+
+    def theirs(descriptor: int) -> os.stat_result:
+        found = list(fstat(descriptor))
+        found[4] = owner + 1
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", theirs)
+    assert _resolve(home, tmp_path).settings.address == ""
 
 
 def test_a_suite_with_its_data_elsewhere(home: Path, tmp_path: Path) -> None:
