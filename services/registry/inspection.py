@@ -108,10 +108,7 @@ class Inspection:
 
 
 def _file(asked: requests.FileInput, size: int) -> File:
-    role = asked.role or (CONFIG if asked.path == CONFIG_PATH else MODEL)
-    if role == CONFIG and asked.path != CONFIG_PATH:
-        raise InvalidArgument([Violation("version.files", f"the file of role CONFIG must be {CONFIG_PATH!r}")])
-    return File(asked.path, asked.digest, role, size)
+    return File(asked.path, asked.digest, asked.role or (CONFIG if asked.path == CONFIG_PATH else MODEL), size)
 
 
 def _format(asked: int, onnx: OnnxModel | None, config: triton.ModelConfig | None) -> int:

@@ -37,6 +37,7 @@ from services.kit.decode import (
     parse_version,
 )
 from services.registry.signature import DATATYPES, MAX_NAME, MAX_RANK, MAX_TENSORS
+from services.registry.tritonconfig import CONFIG_PATH
 
 MAX_SIZE = 2**43  # 8 TiB: above any disk that an artefact could be staged on
 MAX_WAIT_US = 10_000_000
@@ -168,6 +169,17 @@ class FileInput(BaseModel):
     def _no_part_of_the_layout(cls, value: str) -> str:
         if any(part.startswith(".") for part in value.split("/")):
             raise _refuse("must have no part that begins with '.'")
+        return value
+
+
+    @field_validator("role")
+    @classmethod
+    def _fits_the_path(cls, value: int, info: ValidationInfo) -> int:
+        is_config = info.data.get("path") == CONFIG_PATH
+        if is_config and value not in (pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_CONFIG):
+            raise _refuse(f"must be ROLE_CONFIG, as {CONFIG_PATH} is the serving configuration")
+        if value == pb.File.ROLE_CONFIG and not is_config and "path" in info.data:
+            raise _refuse(f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
         return value
 
 

@@ -65,3 +65,26 @@ def test_parameters_of_a_training_are_bounded(characters: int, refused: bool) ->
         assert fields(requests.CreateVersion, request) == ["version.lineage.parameters"]
     else:
         assert decode(requests.CreateVersion, request).version.lineage.parameters["notes"]
+
+
+def with_file(path: str, role: pb.File.Role) -> pb.CreateVersionRequest:
+    file = pb.File(path=path, digest="sha256:" + "0" * 64, role=role)
+    return pb.CreateVersionRequest(parent="models/m", version=pb.Version(files=[file]))
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [
+        ("config.pbtxt", pb.File.ROLE_MODEL),
+        ("config.pbtxt", pb.File.ROLE_SAMPLE),
+        ("model.onnx", pb.File.ROLE_CONFIG),
+        ("deep/config.pbtxt", pb.File.ROLE_CONFIG),
+    ],
+)
+def test_a_role_that_does_not_fit_its_path(path: str, role: pb.File.Role) -> None:
+    assert fields(requests.CreateVersion, with_file(path, role)) == ["version.files[0].role"]
+
+
+@pytest.mark.parametrize("role", [pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_CONFIG])
+def test_the_configuration_needs_no_role(role: pb.File.Role) -> None:
+    assert decode(requests.CreateVersion, with_file("config.pbtxt", role)).version.files[0].role == role
