@@ -7,7 +7,6 @@ holds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from services.registry.artefacts import Artefacts, not_found
 from services.registry.content import CONFIG, SAMPLE, File
 from services.registry.inspection import Inspected, Inspection
 from services.registry.journal import Journal, Kind, Turn
+from services.registry.labels import labels_column
 from services.registry.signature import Signature, Tensor
 from services.registry.tritonconfig import CONFIG_PATH, Serving
 
@@ -144,7 +144,7 @@ async def _write(turn: Turn, ref: VersionRef, draft: Draft) -> None:
     values = {
         **mine,
         "description": version.description,
-        "labels": json.dumps(version.labels),
+        "labels": labels_column(version.labels),
         "format": draft.inspected.format,
         "digest": draft.digest,
         "document": _document(draft).SerializeToString(),

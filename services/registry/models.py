@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from services.kit.database import Database
 from services.kit.errors import DomainError
 from services.registry import answers, requests, rows, tables
 from services.registry.journal import Journal, Kind, Turn
+from services.registry.labels import labels_column
 
 
 class Models:
@@ -51,7 +51,10 @@ class Models:
             check_etag(row, asked.model.etag)
             if "labels" in asked.update_fields:
                 await put_labels(turn.session, tables.model_labels, {"model": name}, asked.model.labels)
-            fields: dict[str, Any] = {"description": asked.model.description, "labels": json.dumps(asked.model.labels)}
+            fields: dict[str, Any] = {
+                "description": asked.model.description,
+                "labels": labels_column(asked.model.labels),
+            }
             return await touched(turn, name, **{key: fields[key] for key in asked.update_fields})
 
         return await self._journal.change(work)
@@ -96,7 +99,7 @@ async def insert(turn: Turn, name: str, description: str, labels: Mapping[str, s
     values = {
         "name": name,
         "description": description,
-        "labels": json.dumps(dict(labels)),
+        "labels": labels_column(labels),
         "next_number": last or 1,
         "version_count": 0,
         "latest_version": 0,

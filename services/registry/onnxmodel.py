@@ -226,8 +226,8 @@ def _infer_shapes(model: onnx.ModelProto, bare: onnx.ModelProto) -> None:
         return
     try:
         inferred = shape_inference.infer_shapes(bare)
-    except (shape_inference.InferenceError, ValueError, RuntimeError):
-        return
+    except (shape_inference.InferenceError, checker.ValidationError, ValueError, RuntimeError):
+        return  # what is wrong with the graph, the checker says
     for value, better in zip(model.graph.output, inferred.graph.output, strict=True):
         if _open(value) and not _open(better):
             value.type.tensor_type.shape.CopyFrom(better.type.tensor_type.shape)

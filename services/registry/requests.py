@@ -36,6 +36,7 @@ from services.kit.decode import (
     parse_model,
     parse_version,
 )
+from services.registry.labels import MAX_LABEL_BYTES, labels_fit
 from services.registry.signature import DATATYPES, MAX_NAME, MAX_RANK, MAX_TENSORS
 from services.registry.tritonconfig import CONFIG_PATH
 
@@ -94,6 +95,13 @@ def _what_changes(named: list[str], change: BaseModel | None) -> list[str]:
     return chosen
 
 
+def _storable(value: dict[str, str]) -> dict[str, str]:
+    if not labels_fit(value):
+        raise _refuse(f"must have at most {MAX_LABEL_BYTES} bytes together, as JSON in UTF-8")
+    return value
+
+
+StoredLabels = Annotated[Labels, AfterValidator(_storable)]
 Alias = Annotated[str, AfterValidator(_alias)]
 NewAlias = Annotated[Alias, AfterValidator(_no_number)]
 Description = Annotated[str, Field(max_length=4000)]
@@ -108,7 +116,7 @@ class ModelInput(BaseModel):
 
     name: ModelResource
     description: Description = ""
-    labels: Labels = {}
+    labels: StoredLabels = {}
     etag: Annotated[str, Field(max_length=64)] = ""
 
 
@@ -276,7 +284,7 @@ class LineageInput(BaseModel):
 
 class VersionInput(BaseModel):
     description: Description = ""
-    labels: Labels = {}
+    labels: StoredLabels = {}
     format: Annotated[int, known_enum(pb.Format, allow_unspecified=True)] = 0
     files: Annotated[list[FileInput], Field(min_length=1, max_length=1000)]
     signature: SignatureInput | None = None
@@ -338,7 +346,7 @@ class VersionNamed(BaseModel):
 class VersionChange(BaseModel):
     name: VersionResource
     description: Description = ""
-    labels: Labels = {}
+    labels: StoredLabels = {}
 
 
 class UpdateVersion(BaseModel):

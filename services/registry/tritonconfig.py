@@ -18,6 +18,7 @@ from services.registry.signature import Signature, Tensor, excess
 
 CONFIG_PATH = "config.pbtxt"
 MAX_CONFIG_BYTES = 1024 * 1024
+MAX_INT32 = 2**31 - 1  # the contract's Serving has no more, Triton's configuration does
 MODEL_FILE = "model.onnx"
 ONNX_BACKEND = "onnxruntime"
 # What a model that can be batched gets when nobody says more: memory for 32 items, and no waiting for company.
@@ -88,7 +89,17 @@ def parsed(raw: bytes, model: str) -> triton.ModelConfig:
         raise refused("max_batch_size is negative")
     if not (config.backend or config.platform):
         raise refused("it names neither a backend nor a platform")
+    for name, value in (
+        ("max_queue_delay_microseconds", config.dynamic_batching.max_queue_delay_microseconds),
+        ("the sum of the instance groups' counts", _instances(config)),
+    ):
+        if value > MAX_INT32:
+            raise refused(f"{name} is {value}, above {MAX_INT32}")
     return config
+
+
+def _instances(config: triton.ModelConfig) -> int:
+    return sum(max(1, group.count) for group in config.instance_group) or 1
 
 
 def refused(why: str) -> DomainError:
@@ -120,7 +131,7 @@ def serving_of(config: triton.ModelConfig) -> Serving:
     return Serving(
         max_batch_size=config.max_batch_size,
         batching=batching,
-        instances=sum(max(1, group.count) for group in config.instance_group) or 1,
+        instances=_instances(config),
         parameters={key: value.string_value for key, value in config.parameters.items()},
         backend=config.backend or config.platform,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bmase.reasons import Reason
@@ -15,6 +14,7 @@ from services.kit.decode import VersionRef
 from services.kit.errors import DomainError
 from services.registry import models, moments, requests, rows, tables
 from services.registry.journal import Journal, Kind, Turn
+from services.registry.labels import labels_column
 
 
 class Versions:
@@ -40,7 +40,7 @@ class Versions:
                 await models.put_labels(turn.session, tables.version_labels, owner, asked.version.labels)
             fields: dict[str, Any] = {
                 "description": asked.version.description,
-                "labels": json.dumps(asked.version.labels),
+                "labels": labels_column(asked.version.labels),
             }
             return await _changed(turn, ref, **{key: fields[key] for key in asked.update_fields})
 

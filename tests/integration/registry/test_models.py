@@ -35,6 +35,15 @@ def test_a_model_is_what_was_said(stub: Any, name: str) -> None:
     assert not found.HasField("delete_time")
 
 
+def test_labels_of_any_script_have_room(stub: Any, name: str) -> None:
+    labels = {f"k{index}": "数" * 250 for index in range(64)}
+    made = create(stub, name, labels=labels)
+    assert dict(made.labels) == labels
+    assert dict(version(stub, name, labels=labels).labels) == labels
+    listed = stub.ListModels(pb.ListModelsRequest(filter=f'labels.k7="{labels["k7"]}" AND name="{name}"')).models
+    assert [model.name for model in listed] == [made.name]
+
+
 def test_a_name_is_taken_once(stub: Any, name: str) -> None:
     create(stub, name)
     failed = refusal(lambda: create(stub, name))

@@ -178,6 +178,16 @@ def test_a_node_with_an_input_from_nowhere_is_named() -> None:
     assert "nowhere" in refusal(model)
 
 
+def test_a_function_that_calls_itself_is_refused() -> None:
+    model = linear()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    call = helper.make_node("F", ["a"], ["b"], domain="own")
+    model.functions.append(helper.make_function("own", "F", ["a"], ["b"], [call], [helper.make_opsetid("own", 1)]))
+    model.graph.node[0].CopyFrom(helper.make_node("F", ["x"], ["y"], domain="own"))
+    assert "Cycle" in refusal(model)
+
+
 def test_weights_of_the_wrong_size_are_named() -> None:
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4, 3], raw_data=b"\0" * 44)
     text = refusal(linear(weights=tensor))

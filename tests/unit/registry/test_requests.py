@@ -88,3 +88,13 @@ def test_a_role_that_does_not_fit_its_path(path: str, role: pb.File.Role) -> Non
 @pytest.mark.parametrize("role", [pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_CONFIG])
 def test_the_configuration_needs_no_role(role: pb.File.Role) -> None:
     assert decode(requests.CreateVersion, with_file("config.pbtxt", role)).version.files[0].role == role
+
+
+def test_labels_fit_into_their_column_in_any_script() -> None:
+    def create(character: str) -> pb.CreateModelRequest:
+        labels = {f"k{index}": character * 256 for index in range(64)}
+        return pb.CreateModelRequest(model=pb.Model(name="models/m", labels=labels))
+
+    for character in ("x", "é", "数"):
+        assert len(decode(requests.CreateModel, create(character)).model.labels) == 64
+    assert fields(requests.CreateModel, create("\U0001f600")) == ["model.labels"]

@@ -70,7 +70,16 @@ def test_a_given_policy_and_name_are_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\xff\xfe", b"{", b'backend: "x" max_batch_size: "many"', b'name: "others" backend: "x"', b""]
+    "raw",
+    [
+        b"\xff\xfe",
+        b"{",
+        b'backend: "x" max_batch_size: "many"',
+        b'name: "others" backend: "x"',
+        b"",
+        b'backend: "x" dynamic_batching { max_queue_delay_microseconds: 3000000000 }',
+        b'backend: "x" instance_group { count: 2000000000 } instance_group { count: 2000000000 }',
+    ],
 )
 def test_what_is_no_configuration_is_refused(raw: bytes) -> None:
     with pytest.raises(DomainError) as caught:
