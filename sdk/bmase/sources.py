@@ -15,12 +15,12 @@ from pathlib import Path
 
 from bmase import onnxfile
 from bmase.errors import InvalidArgument, Violation
+from bmase.layout import SAMPLES
 from bmase.registry.v1 import registry_pb2 as pb
 from bmase.transfer import Stored
 
 CONFIG = "config.pbtxt"
 ONNX_NAME = "model.onnx"
-SAMPLES = "samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ def _directory(folder: Path) -> Iterator[Source]:
         )
     if config.is_file():
         yield Source(config, CONFIG, pb.File.ROLE_CONFIG)
-    for sample in sorted((folder / SAMPLES).glob("*.pb")):
-        yield Source(sample, f"{SAMPLES}/{sample.name}", pb.File.ROLE_SAMPLE)
+    for sample in _tree(folder / SAMPLES):
+        if sample.local.suffix == ".pb":
+            yield Source(sample.local, f"{SAMPLES}/{sample.path}", pb.File.ROLE_SAMPLE)
     yield from _tree(versions[0])
 
 

@@ -104,10 +104,14 @@ class Client:
     async def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent
     ) -> registry_pb2.Version:
-        """Brings a version's files below `dest`, in Triton's layout, each verified by its digest."""
+        """Brings a version's files below `dest`, in Triton's layout, each verified by its digest.
+
+        Samples (`samples/**.pb`) that are not the version's are removed from there.
+        """
         found = await self.versions.get(model, version)
         wanted = layout.fetches(found, Path(dest))
         await transfer(self.wire.settings, progress, lambda running: running.download(wanted))
+        await asyncio.to_thread(layout.remove_other_samples, found, Path(dest))
         return found
 
     async def deploy(

@@ -100,9 +100,13 @@ class Client:
     def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent
     ) -> registry_pb2.Version:
-        """Brings a version's files below `dest`, in Triton's layout, each verified by its digest."""
+        """Brings a version's files below `dest`, in Triton's layout, each verified by its digest.
+
+        Samples (`samples/**.pb`) that are not the version's are removed from there.
+        """
         found = self.versions.get(model, version)
         Transfer(self.wire, progress).download(layout.fetches(found, Path(dest)))
+        layout.remove_other_samples(found, Path(dest))
         return found
 
     def deploy(

@@ -77,6 +77,16 @@ def test_what_was_pulled_is_pushed_again(client: Client, name: str, tmp_path: Pa
     assert two.signature == one.signature
 
 
+def test_samples_of_the_version_that_was_pulled_before_do_not_stay(client: Client, name: str, tmp_path: Path) -> None:
+    x = np.ones((1, 4), np.float32)
+    both = [samples.from_arrays({"input:x": x * factor, "output:y": 2 * factor * x}) for factor in (1, 3)]
+    client.push(name, _onnx(tmp_path), NewVersion(samples=both))
+    client.push(name, _onnx(tmp_path, b=1.0))
+    for version, left in ((1, ["1.pb", "2.pb"]), (2, [])):
+        client.pull(name, version, tmp_path / "out")
+        assert sorted(file.name for file in (tmp_path / "out" / "samples").iterdir()) == left
+
+
 def test_a_push_that_was_not_finished_is_finished_by_the_same_call(client: Client, name: str, tmp_path: Path) -> None:
     """The version was made, but its answer was lost or its alias could not be set."""
     made = client.push(name, _onnx(tmp_path))
@@ -90,9 +100,7 @@ def test_a_push_that_was_not_finished_is_finished_by_the_same_call(client: Clien
         client.push(name, _onnx(tmp_path))
 
 
-def test_an_alias_that_cannot_be_is_refused_before_anything_is_sent(
-    client: Client, name: str, tmp_path: Path
-) -> None:
+def test_an_alias_that_cannot_be_is_refused_before_anything_is_sent(client: Client, name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="v2"):
         client.push(name, _onnx(tmp_path), alias="v2")
     with pytest.raises(NotFound):

@@ -174,11 +174,33 @@ def test_what_is_pulled_can_be_pushed_again(tmp_path: Path) -> None:
     version = pb.Version(number=7)
     version.files.add(path="config.pbtxt", role=pb.File.ROLE_CONFIG)
     version.files.add(path="deep/model.bin", role=pb.File.ROLE_MODEL)
-    version.files.add(path="samples/1.pb", role=pb.File.ROLE_SAMPLE)
+    for path in ("samples/1.pb", "samples/a/1.pb", "samples/b/1.pb"):
+        version.files.add(path=path, role=pb.File.ROLE_SAMPLE)
     targets = [f.target.relative_to(tmp_path).as_posix() for f in layout.fetches(version, tmp_path)]
-    assert targets == ["config.pbtxt", "7/deep/model.bin", "samples/1.pb"]
+    assert targets == ["config.pbtxt", "7/deep/model.bin", "samples/1.pb", "samples/a/1.pb", "samples/b/1.pb"]
     pushed = sources.collect([_tree(tmp_path, *targets)])
     assert {(s.path, s.role) for s in pushed} == {(f.path, f.role) for f in version.files}
+
+
+def test_samples_from_elsewhere_keep_their_path(tmp_path: Path) -> None:
+    version = pb.Version(number=7)
+    for path in ("a/1.pb", "b/1.pb"):
+        version.files.add(path=path, role=pb.File.ROLE_SAMPLE)
+    targets = [f.target.relative_to(tmp_path).as_posix() for f in layout.fetches(version, tmp_path)]
+    assert targets == ["samples/a/1.pb", "samples/b/1.pb"]
+    version.files.add(path="samples/a/1.pb", role=pb.File.ROLE_SAMPLE)
+    with pytest.raises(TransferFailed, match="one place"):
+        layout.fetches(version, tmp_path)
+
+
+def test_samples_of_another_version_do_not_stay(tmp_path: Path) -> None:
+    version = pb.Version(number=2)
+    version.files.add(path="samples/1.pb", role=pb.File.ROLE_SAMPLE)
+    _tree(tmp_path, "samples/1.pb", "samples/2.pb", "samples/a/1.pb", "samples/notes.txt", "1/x.pb")
+    layout.remove_other_samples(version, tmp_path)
+    left = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
+    assert left == ["1/x.pb", "samples/1.pb", "samples/notes.txt"]
+    layout.remove_other_samples(version, tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ""])
