@@ -37,8 +37,8 @@ class Slot:
         self.idle: asyncio.Timeout | None = None
 
     def hurry(self) -> None:
-        """Somebody else waits: the present writer must not be silent for long."""
-        if self.idle is not None and self.idle.when() is not None:
+        """Somebody else waits: the present writer must not be silent for long. One whose time is over is going."""
+        if self.idle is not None and self.idle.when() is not None and not self.idle.expired():
             self.idle.reschedule(asyncio.get_running_loop().time() + self.patience())
 
     def patience(self) -> float:

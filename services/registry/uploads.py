@@ -69,8 +69,8 @@ class Uploads:
         upload_id = parse_id(first.upload_id)
         slot = self._slots.setdefault(upload_id, Slot(StagedFile(self._staging.path(upload_id)), self._crowded))
         slot.users += 1
-        slot.hurry()
         try:
+            slot.hurry()
             async with slot.turn, self._place():
                 return await self._receive(upload_id, slot, first, pieces)
         finally:
