@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import NoReturn
 
+from bmase.registry.v1 import registry_pb2 as pb
+
 from services.kit.errors import InvalidArgument, Violation
 
 MAX_LENGTH = 2_000
@@ -31,6 +33,7 @@ class Kind(Enum):
     MEMBER = "member"  # = : (one of several)
     NUMBER = "number"  # = != > >= < <=
     TIME = "time"  # > >= < <=, value in ISO 8601
+    FORMAT = "format"  # = !=, value a name of pb.Format without its prefix
 
 
 _OPERATORS = {
@@ -39,7 +42,9 @@ _OPERATORS = {
     Kind.MEMBER: {"=", ":"},
     Kind.NUMBER: {"=", "!=", ">", ">=", "<", "<="},
     Kind.TIME: {">", ">=", "<", "<="},
+    Kind.FORMAT: {"=", "!="},
 }
+_FORMATS = {name.removeprefix("FORMAT_").lower(): number for name, number in pb.Format.items() if number}
 
 # A field name that ends in a dot takes a key: "labels." is asked as labels.team.
 Fields = Mapping[str, Kind]
@@ -62,15 +67,15 @@ VERSION_FIELDS: Fields = {
     "alias": Kind.MEMBER,
     "digest": Kind.TEXT,
     "file": Kind.MEMBER,
-    "format": Kind.TEXT,
+    "format": Kind.FORMAT,
     "create_time": Kind.TIME,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition. `value` is text, a number, or microseconds since 1970 (UTC); `prefix`: the value is the beginning
-    only.
+    """One condition. `value` is text, a number (a format's, too), or microseconds since 1970 (UTC); `prefix`: the value
+    is the beginning only.
     """
 
     field: str
@@ -129,6 +134,8 @@ def _term(found: re.Match[str], text: str, fields: Fields) -> Term:
         return Term(field, key, operator, _number(value, where, text))
     if kind is Kind.TIME:
         return Term(field, key, operator, _time(value, where, text))
+    if kind is Kind.FORMAT:
+        return Term(field, key, operator, _format(value, where, text))
     prefix = operator == ":" and value.endswith("*")
     return Term(field, key, operator, value[:-1] if prefix else value, prefix)
 
@@ -149,6 +156,12 @@ def _time(value: str, where: int, text: str) -> int:
     except ValueError:
         _stop(where, text, f"{value[:40]!r} is not a time like 2026-01-31 or 2026-01-31T10:00:00Z")
     return microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _format(value: str, where: int, text: str) -> int:
+    if value.lower() not in _FORMATS:
+        _stop(where, text, f"{value[:40]!r} is no format; known are {', '.join(_FORMATS)}")
+    return _FORMATS[value.lower()]
 
 
 def microseconds(moment: datetime) -> int:

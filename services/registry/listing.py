@@ -61,7 +61,13 @@ class Lists:
             if name:
                 await rows.model_row(session, name, deleted=asked.show_deleted)
             return await _page(
-                session, found, columns, asked, identity=identity, size=rows.VERSION_SIZE, messages=rows.version_messages
+                session,
+                found,
+                columns,
+                asked,
+                identity=identity,
+                size=rows.VERSION_SIZE,
+                messages=rows.version_messages,
             )
 
 
@@ -151,20 +157,14 @@ def _of_version(term: Term) -> ColumnElement[bool]:
             return exists().where(_mine(files), _text(term, files.c.digest))
         case "description":
             return versions.c.description.contains(str(term.value), autoescape=True)
-        case "format" | "model" | "digest":
-            value = _format(str(term.value)) if term.field == "format" else None
-            return _text(term, versions.c[term.field], value)
+        case "model" | "digest":
+            return _text(term, versions.c[term.field])
         case _:
             return _COMPARED[term.operator](versions.c[term.field], term.value)  # type: ignore[no-any-return]
 
 
 def _mine(table: Any) -> ColumnElement[bool]:
     return and_(table.c.model == tables.versions.c.model, table.c.number == tables.versions.c.number)
-
-
-def _format(text: str) -> int:
-    name = f"FORMAT_{text.upper()}"
-    return pb.Format.Value(name) if name in pb.Format.keys() else -1  # noqa: SIM118  not a dict
 
 
 def _among(term: Term, column: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -176,8 +176,8 @@ def _among(term: Term, column: ColumnElement[Any], *where: ColumnElement[bool]) 
     return exists().where(*where, _COMPARED[term.operator](column, term.value))
 
 
-def _text(term: Term, column: ColumnElement[Any], value: str | int | None = None) -> ColumnElement[bool]:
-    wanted = str(term.value) if value is None else value
+def _text(term: Term, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    wanted = str(term.value)
     if term.prefix:
         # A range rather than LIKE: it uses the index and compares by bytes on every database.
         return and_(column >= wanted, column < f"{wanted}{_AFTER_ANY}")

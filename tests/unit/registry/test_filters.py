@@ -35,6 +35,8 @@ def said(text: str) -> str:
         ('create_time>"1970-01-01"', Term("create_time", "", ">", 0)),
         ('create_time<="1970-01-01T01:00:00.000001+01:00"', Term("create_time", "", "<=", 1)),
         ("labels.stage:*", Term("labels", "stage", ":", "", prefix=True)),
+        ("format=onnx", Term("format", "", "=", 1)),
+        ("format!=TRITON", Term("format", "", "!=", 2)),
         ('digest="sha256:ab"', Term("digest", "", "=", "sha256:ab")),
     ],
 )
@@ -66,6 +68,9 @@ def test_terms_are_joined_by_and() -> None:
         ("metrics.a>inf", "finite"),
         ("create_time>yesterday", "not a time"),
         ("create_time=2026-01-01", "is compared by"),
+        ("format:onnx", "is compared by"),
+        ("format=onn", "'onn' is no format; known are onnx, triton"),
+        ("format=unspecified", "is no format"),
         ("model=" + "x" * 3000, "more than 2000"),
         (" AND ".join(["number>1"] * 21), "more than 20"),
     ],
