@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", "bmase-python"),
     ]
+
+
+def headers(given: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Headers of one call as gRPC takes them: their names in lower case."""
+    return tuple((name.strip().lower(), value) for name, value in (given or {}).items())
 
 
 def metadata(settings: Settings) -> tuple[tuple[str, str], ...]:

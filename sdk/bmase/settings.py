@@ -41,6 +41,10 @@ class Settings:
     key: str = ""
     tls: bool = False
 
+    def __post_init__(self) -> None:
+        # A token read from a file or a shell often ends in a newline, which no header may.
+        object.__setattr__(self, "token", self.token.strip())
+
     @property
     def secure(self) -> bool:
         """Whether the connection is encrypted."""

@@ -135,11 +135,13 @@ class ServiceSettings(BaseSettings):
     @field_validator("token")
     @classmethod
     def _token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None or not value.get_secret_value():
+        # A token read from a file often ends in a newline, which callers do not send.
+        token = value.get_secret_value().strip() if value is not None else ""
+        if not token:
             return None
-        if len(value.get_secret_value()) < 16 or not value.get_secret_value().isascii():
+        if len(token) < 16 or not token.isascii():
             raise ValueError("a token has at least 16 ASCII characters")
-        return value
+        return SecretStr(token)
 
     @model_validator(mode="after")
     def _safe_to_expose(self) -> Self:

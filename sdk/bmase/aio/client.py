@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bmase import layout, names, settings, sources
+from bmase import connection, layout, names, settings, sources
 from bmase.aio.registry import Models, Versions
 from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
@@ -172,7 +172,7 @@ class Client:
             datatypes=datatypes or {},
             request_id=request_id,
         )
-        return inference.read(await self.wire.send(call.within(timeout), tuple((headers or {}).items())))
+        return inference.read(await self.wire.send(call.within(timeout), connection.headers(headers)))
 
     async def live(self) -> bool:
         """Whether the serving side is up."""

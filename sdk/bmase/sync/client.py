@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bmase import layout, names, settings, sources
+from bmase import connection, layout, names, settings, sources
 from bmase.core import registry
 from bmase.core.deployments import DEPLOY_TIMEOUT, ignore
 from bmase.core.registry import NewVersion
@@ -167,7 +167,7 @@ class Client:
             datatypes=datatypes or {},
             request_id=request_id,
         )
-        return inference.read(self.wire.send(call.within(timeout), tuple((headers or {}).items())))
+        return inference.read(self.wire.send(call.within(timeout), connection.headers(headers)))
 
     def live(self) -> bool:
         """Whether the serving side is up."""

@@ -142,6 +142,12 @@ def test_a_token_is_never_shown() -> None:
     assert TOKEN not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
+def test_a_token_is_taken_without_the_space_around_it() -> None:
+    token = ShopSettings(token=f" {TOKEN}\n").token
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
+
+
 def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BMASE_TOKEN", "")
     assert ShopSettings().token is None

@@ -66,6 +66,11 @@ def test_calls_that_may_not_be_repeated_are_not_retried() -> None:
     assert ("bmase.registry.v1.RegistryService", "SetAlias") in retried
 
 
+def test_names_of_headers_go_in_lower_case() -> None:
+    assert connection.headers({"X-User": "One", "x-team ": "qa"}) == (("x-user", "One"), ("x-team", "qa"))
+    assert connection.headers(None) == ()
+
+
 def test_a_version_that_exists_is_named_by_the_error() -> None:
     known = AlreadyExists("equal", reason=Reason.VERSION_EXISTS, metadata={"model": "m", "version": "7"})
     assert registry.equal_version(known) == 7

@@ -137,5 +137,10 @@ def test_a_token_may_stay_on_this_machine(address: str) -> None:
     assert Settings(address=address, token="t").checked()
 
 
+def test_a_token_is_taken_without_the_space_around_it(home: Path, tmp_path: Path) -> None:
+    assert Settings(token=" sesame\r\n").token == "sesame"
+    assert _resolve(home, tmp_path, BMASE_TOKEN="sesame\n").settings.token == "sesame"
+
+
 def test_the_token_is_not_in_the_representation() -> None:
     assert "sesame" not in repr(Settings(token="sesame"))
