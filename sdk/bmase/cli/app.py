@@ -41,12 +41,13 @@ def _version(wanted: bool) -> None:
 def root(
     ctx: typer.Context,
     *,
+    # `bmase.settings` reads the variables, so that `bmase config` can say where a value is from.
     address: Annotated[
-        str | None, typer.Option(envvar="BMASE_ADDRESS", help="The gateway: HOST:PORT, or https://HOST:PORT.")
+        str | None, typer.Option(help="The gateway: HOST:PORT, or https://HOST:PORT; BMASE_ADDRESS without it.")
     ] = None,
-    token: Annotated[str | None, typer.Option(envvar="BMASE_TOKEN", help="Sent with every call.")] = None,
+    token: Annotated[str | None, typer.Option(help="Sent with every call; BMASE_TOKEN without it.")] = None,
     ca: Annotated[
-        str | None, typer.Option(envvar="BMASE_CA", help="PEM file of the server's CA; turns TLS on.")
+        str | None, typer.Option(help="PEM file of the server's CA, turns TLS on; BMASE_CA without it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As --json of the command.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,

@@ -9,7 +9,7 @@ import typer
 
 from bmase import names
 from bmase.cli import parse, words
-from bmase.cli.arguments import AnyVersion, Etag, Filter, Labels, Limit, Model, OrderBy, ShowDeleted
+from bmase.cli.arguments import AnyVersion, Etag, Filter, Labels, Limit, Model, Number, OrderBy, ShowDeleted
 from bmase.cli.command import Cli, command
 from bmase.cli.output import Column
 
@@ -148,18 +148,20 @@ def get_version(cli: Cli, *, model: Model, version: AnyVersion = "latest") -> No
 
 
 @command(versions, "delete")
-def delete_version(cli: Cli, *, model: Model, version: AnyVersion) -> None:
+def delete_version(cli: Cli, *, model: Model, version: Number) -> None:
     """Delete a version; refused while an alias or a deployment needs it."""
-    gone = cli.client.versions.delete(model, version)
+    number = parse.version(version)
+    gone = cli.client.versions.delete(model, number)
     cli.out.done(
         gone, f"deleted {model} v{gone.number}; take it back with: bmase versions undelete {model} {gone.number}"
     )
 
 
 @command(versions, "undelete")
-def undelete_version(cli: Cli, *, model: Model, version: AnyVersion) -> None:
+def undelete_version(cli: Cli, *, model: Model, version: Number) -> None:
     """Take a deletion back."""
-    back = cli.client.versions.undelete(model, version)
+    number = parse.version(version)
+    back = cli.client.versions.undelete(model, number)
     cli.out.done(back, f"{model} v{back.number} is back")
 
 

@@ -118,7 +118,8 @@ def test_errors_are_json_where_json_is_asked_for(bmase: Run) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["models", "lst"], ["models", "get"], ["models", "list", "--nonsense"], ["push", "m", "/nowhere"],
-     ["route", "weights", "m", "x"], ["scale", "m", "1", "0"], ["undeploy", "m", "stable"]],
+     ["route", "weights", "m", "x"], ["scale", "m", "1", "0"], ["undeploy", "m", "stable"],
+     ["versions", "delete", "m", "stable"], ["versions", "undelete", "m", "latest"]],
 )  # fmt: skip
 def test_a_wrong_command_line_is_2_in_both_forms(bmase: Run, arguments: list[str]) -> None:
     code, out, err = bmase(*arguments)
@@ -151,6 +152,15 @@ def test_configuration_is_kept_shown_and_removed(bmase: Run, tmp_path: Path) -> 
     assert bmase("config", "unset", "address")[0] == 0
     assert "models.example.org" not in bmase("config")[1]
     assert bmase("config", "set", "nonsense", "1")[0] == 2
+
+
+def test_configuration_says_what_came_from_the_environment(bmase: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BMASE_ADDRESS", "models.example.org:9")
+    monkeypatch.setenv("BMASE_TOKEN", "sesame")
+    rows = {row["name"]: row for row in json.loads(bmase("--token", "other", "config", "--json")[1])}
+    assert (rows["address"]["value"], rows["address"]["source"]) == ("models.example.org:9", "environment")
+    assert rows["token"]["source"] == "given"
+    assert "BMASE_ADDRESS" in bmase("--help")[1]
 
 
 def test_a_token_is_not_sent_in_clear(bmase: Run) -> None:
