@@ -138,16 +138,17 @@ _MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _LABEL_KEY = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def _refuse(kind: str, text: str) -> PydanticCustomError:
+def refuse(kind: str, text: str) -> PydanticCustomError:
+    """What a validator raises: `text` goes to the caller as it is."""
     return PydanticCustomError(kind, text)  # type: ignore[arg-type]
 
 
 def _matching(pattern: re.Pattern[str], text: str, value: str) -> str:
     if pattern.fullmatch(value) is None:
-        raise _refuse("pattern", "must be set: it " + text if not value else text)
+        raise refuse("pattern", "must be set: it " + text if not value else text)
     return value
 
 
@@ -173,7 +174,7 @@ RequestId = Annotated[str, AfterValidator(_request_id)]
 
 def _page_size(value: int) -> int:
     if value < 0:
-        raise _refuse("page_size", "must not be negative")
+        raise refuse("page_size", "must not be negative")
     return min(value or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
@@ -183,12 +184,12 @@ PageToken = Annotated[str, Field(max_length=2048)]
 
 def _labels(value: dict[str, str]) -> dict[str, str]:
     if len(value) > MAX_LABELS:
-        raise _refuse("labels", f"must have at most {MAX_LABELS} entries")
+        raise refuse("labels", f"must have at most {MAX_LABELS} entries")
     for key, text in value.items():
         if _LABEL_KEY.fullmatch(key) is None:
-            raise _refuse("labels", "keys must be 1 to 63 of a-z, 0-9, '.', '_', '/', '-'")
-        if len(text) > 256 or _CONTROL.search(text):
-            raise _refuse("labels", "values must have at most 256 characters and no control characters")
+            raise refuse("labels", "keys must be 1 to 63 of a-z, 0-9, '.', '_', '/', '-'")
+        if len(text) > 256 or CONTROL.search(text):
+            raise refuse("labels", "values must have at most 256 characters and no control characters")
     return value
 
 
@@ -197,9 +198,9 @@ Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 
 def _relative_path(value: str) -> str:
     path = PurePosixPath(value)
-    plain = value and len(value) <= 255 and not _CONTROL.search(value) and "\\" not in value
+    plain = value and len(value) <= 255 and not CONTROL.search(value) and "\\" not in value
     if not plain or path.is_absolute() or ".." in path.parts or str(path) != value or value == ".":
-        raise _refuse(
+        raise refuse(
             "relative_path", "must be a relative path of at most 255 characters without '..', '.', '//' or '\\'"
         )
     return value
@@ -214,7 +215,7 @@ def known_enum(enum: Any, *, allow_unspecified: bool = False) -> Any:
     def check(value: int) -> int:
         if value not in enum.values() or (value == 0 and not allow_unspecified):
             names = ", ".join(name for name, number in enum.items() if allow_unspecified or number)
-            raise _refuse("enum", f"must be one of {names}")
+            raise refuse("enum", f"must be one of {names}")
         return value
 
     return AfterValidator(check)
@@ -250,7 +251,7 @@ def parse_model(name: str) -> ModelRef:
     """`models/{model}` taken apart; raises ValueError that says what is wrong."""
     found = _MODEL_REF.fullmatch(name)
     if found is None:
-        raise _refuse("model_resource", f"must be 'models/{{model}}'; the model {MODEL_NAME_RULE}")
+        raise refuse("model_resource", f"must be 'models/{{model}}'; the model {MODEL_NAME_RULE}")
     return ModelRef(found[1])
 
 
@@ -258,7 +259,7 @@ def parse_version(name: str) -> VersionRef:
     """`models/{model}/versions/{n}` taken apart; raises ValueError that says what is wrong."""
     found = _VERSION_REF.fullmatch(name)
     if found is None or int(found[3]) > 2**31 - 1:
-        raise _refuse(
+        raise refuse(
             "version_resource",
             f"must be 'models/{{model}}/versions/{{n}}' with n from 1 to 2147483647; the model {MODEL_NAME_RULE}",
         )

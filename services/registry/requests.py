@@ -17,9 +17,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from services.kit.decode import (
+    CONTROL,
     MODEL_NAME_RULE,
     Digest,
     Labels,
@@ -35,6 +35,7 @@ from services.kit.decode import (
     known_enum,
     parse_model,
     parse_version,
+    refuse,
 )
 from services.registry.labels import MAX_LABEL_BYTES, labels_fit
 from services.registry.signature import DATATYPES, MAX_NAME, MAX_RANK, MAX_TENSORS
@@ -48,11 +49,6 @@ _ALIAS = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LIKE_A_NUMBER = re.compile(r"v?[0-9]+")
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _refuse(text: str) -> PydanticCustomError:
-    return PydanticCustomError("bound", text)  # type: ignore[arg-type]
 
 
 def is_alias(text: str) -> bool:
@@ -62,19 +58,19 @@ def is_alias(text: str) -> bool:
 
 def _alias(value: str) -> str:
     if not is_alias(value):
-        raise _refuse(ALIAS_RULE)
+        raise refuse("bound", ALIAS_RULE)
     return value
 
 
 def _no_number(value: str) -> str:
     if _LIKE_A_NUMBER.fullmatch(value):
-        raise _refuse("must not look like a version's number: v2 means version 2 wherever a version is named")
+        raise refuse("bound", "must not look like a version's number: v2 means version 2 wherever a version is named")
     return value
 
 
 def _plain(value: str) -> str:
-    if _CONTROL.search(value):
-        raise _refuse("must not contain control characters")
+    if CONTROL.search(value):
+        raise refuse("bound", "must not contain control characters")
     return value
 
 
@@ -83,7 +79,7 @@ UPDATABLE = ("description", "labels")
 
 def _update_fields(value: list[str]) -> list[str]:
     if unknown := set(value) - set(UPDATABLE):
-        raise _refuse(f"{sorted(unknown)[0][:40]!r} cannot be changed; only description and labels can")
+        raise refuse("bound", f"{sorted(unknown)[0][:40]!r} cannot be changed; only description and labels can")
     return value
 
 
@@ -91,13 +87,13 @@ def _what_changes(named: list[str], change: BaseModel | None) -> list[str]:
     """Who names no fields changes those that are set: what was not said stays. Only by name does one become empty."""
     chosen = named or [name for name in UPDATABLE if getattr(change, name, None)]
     if not chosen and change is not None:
-        raise _refuse("must name what shall become empty, as neither description nor labels are set")
+        raise refuse("bound", "must name what shall become empty, as neither description nor labels are set")
     return chosen
 
 
 def _storable(value: dict[str, str]) -> dict[str, str]:
     if not labels_fit(value):
-        raise _refuse(f"must have at most {MAX_LABEL_BYTES} bytes together, as JSON in UTF-8")
+        raise refuse("bound", f"must have at most {MAX_LABEL_BYTES} bytes together, as JSON in UTF-8")
     return value
 
 
@@ -176,18 +172,17 @@ class FileInput(BaseModel):
     @classmethod
     def _no_part_of_the_layout(cls, value: str) -> str:
         if any(part.startswith(".") for part in value.split("/")):
-            raise _refuse("must have no part that begins with '.'")
+            raise refuse("bound", "must have no part that begins with '.'")
         return value
-
 
     @field_validator("role")
     @classmethod
     def _fits_the_path(cls, value: int, info: ValidationInfo) -> int:
         is_config = info.data.get("path") == CONFIG_PATH
         if is_config and value not in (pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_CONFIG):
-            raise _refuse(f"must be ROLE_CONFIG, as {CONFIG_PATH} is the serving configuration")
+            raise refuse("bound", f"must be ROLE_CONFIG, as {CONFIG_PATH} is the serving configuration")
         if value == pb.File.ROLE_CONFIG and not is_config and "path" in info.data:
-            raise _refuse(f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
+            raise refuse("bound", f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
         return value
 
 
@@ -201,14 +196,14 @@ class TensorInput(BaseModel):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in DATATYPES:
-            raise _refuse(f"must be one of {', '.join(DATATYPES)}")
+            raise refuse("bound", f"must be one of {', '.join(DATATYPES)}")
         return value
 
 
 def _distinct(value: list[TensorInput]) -> list[TensorInput]:
     names = [tensor.name for tensor in value]
     if len(set(names)) != len(names):
-        raise _refuse("must not name a tensor twice")
+        raise refuse("bound", "must not name a tensor twice")
     return value
 
 
@@ -238,23 +233,25 @@ class ServingInput(BaseModel):
     @classmethod
     def _bounded(cls, value: dict[str, str]) -> dict[str, str]:
         if len(value) > 64 or any(not 0 < len(key) <= 255 or len(text) > 4000 for key, text in value.items()):
-            raise _refuse("must have at most 64 entries, keys of 1 to 255 and values of at most 4,000 characters")
-        if any(_CONTROL.search(key) for key in value):
-            raise _refuse("keys must not contain control characters")
+            raise refuse(
+                "bound", "must have at most 64 entries, keys of 1 to 255 and values of at most 4,000 characters"
+            )
+        if any(CONTROL.search(key) for key in value):
+            raise refuse("bound", "keys must not contain control characters")
         return value
 
     @field_validator("backend")
     @classmethod
     def _named(cls, value: str) -> str:
         if _BACKEND.fullmatch(value) is None:
-            raise _refuse("must be up to 63 of a-z, 0-9, '_', '-'")
+            raise refuse("bound", "must be up to 63 of a-z, 0-9, '_', '-'")
         return value
 
     @model_validator(mode="after")
     def _preferred_within_batch(self) -> Self:
         sizes = self.dynamic_batching.preferred_batch_sizes if self.dynamic_batching else []
         if self.max_batch_size > 0 and any(size > self.max_batch_size for size in sizes):
-            raise _refuse("preferred_batch_sizes must not be above max_batch_size")
+            raise refuse("bound", "preferred_batch_sizes must not be above max_batch_size")
         return self
 
 
@@ -278,7 +275,7 @@ class LineageInput(BaseModel):
     @classmethod
     def _short(cls, value: dict[str, Any]) -> dict[str, Any]:
         if (size := len(json.dumps(value, ensure_ascii=False).encode())) > MAX_PARAMETERS:
-            raise _refuse(f"must have at most {MAX_PARAMETERS} bytes as JSON, not {size}")
+            raise refuse("bound", f"must have at most {MAX_PARAMETERS} bytes as JSON, not {size}")
         return value
 
 
@@ -297,20 +294,22 @@ class VersionInput(BaseModel):
     def _paths_are_distinct(cls, value: list[FileInput]) -> list[FileInput]:
         paths = {file.path for file in value}
         if len(paths) != len(value):
-            raise _refuse("must not name a path twice")
+            raise refuse("bound", "must not name a path twice")
         for path in paths:
             parts = path.split("/")
             if any("/".join(parts[:cut]) in paths for cut in range(1, len(parts))):
-                raise _refuse(f"{path!r} lies inside another path that is a file")
+                raise refuse("bound", f"{path!r} lies inside another path that is a file")
         return value
 
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, value: dict[str, float]) -> dict[str, float]:
         if len(value) > 256 or any(_METRIC.fullmatch(key) is None for key in value):
-            raise _refuse("must have at most 256 entries with keys of 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-'")
+            raise refuse(
+                "bound", "must have at most 256 entries with keys of 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-'"
+            )
         if not all(math.isfinite(number) for number in value.values()):
-            raise _refuse("must be finite numbers")
+            raise refuse("bound", "must be finite numbers")
         return value
 
 
@@ -325,8 +324,9 @@ def _version_or_alias(value: str) -> tuple[str, str]:
     model, _, last = value.rpartition("/versions/")
     found = parse_model(model) if model else None
     if found is None or not (last == "latest" or is_alias(last) or re.fullmatch(r"[1-9][0-9]{0,9}", last)):
-        raise _refuse(
-            "must be 'models/{model}/versions/{n}', with a number, an alias or 'latest'; the model " + MODEL_NAME_RULE
+        raise refuse(
+            "bound",
+            "must be 'models/{model}/versions/{n}', with a number, an alias or 'latest'; the model " + MODEL_NAME_RULE,
         )
     return found.model, last
 
