@@ -17,7 +17,10 @@ REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(r"token|secret|passw|authorization|credential|api_?key|private_?key|cookie", re.IGNORECASE)
 # Names that only look like secrets: they say where to go on in a list.
 _HARMLESS_KEYS = frozenset({"page_token", "next_page_token"})
-_SECRET_VALUE = re.compile(r"(?P<scheme>\bBearer\s+|\bBasic\s+|://[^/\s:@]*:)[^\s@,;'\"]+", re.IGNORECASE)
+# A credential behind its scheme, or the password of a URL: that is whatever stands up to the last @ of the word.
+_SECRET_VALUE = re.compile(
+    r"(?P<scheme>\bBearer\s+|\bBasic\s+)[^\s@,;'\"]+|(?P<user>://[^/\s:@]*:)(?:(?!://)\S)+(?=@)", re.IGNORECASE
+)
 
 Event = MutableMapping[str, Any]
 
@@ -93,7 +96,7 @@ def _clean(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key) and key not in _HARMLESS_KEYS and not isinstance(value, bool | int | float):
         return REDACTED
     if isinstance(value, str):
-        return _SECRET_VALUE.sub(lambda found: f"{found['scheme']}{REDACTED}", value)
+        return _SECRET_VALUE.sub(lambda found: f"{found['scheme'] or found['user']}{REDACTED}", value)
     if isinstance(value, dict):
         return {inner: _clean(str(inner), item) for inner, item in value.items()}
     if isinstance(value, list | tuple):

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from services.kit.telemetry import Telemetry, current_trace_id
-from services.kit.telemetry_logs import REDACTED, configure_logs
+from services.kit.telemetry_logs import REDACTED, configure_logs, redact
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +56,23 @@ def test_no_secret_is_written(form: str, capsys: pytest.CaptureFixture[str]) -> 
     assert secret not in written
     assert written.count(REDACTED) >= 6
     assert "mysql://root:" in written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("listening on http://127.0.0.1:8080/metrics", "listening on http://127.0.0.1:8080/metrics"),
+        ("grpc://[::1]:9, ipv4:1", "grpc://[::1]:9, ipv4:1"),
+        ("http://a:1,http://b:2", "http://a:1,http://b:2"),
+        ("mysql://u:one,two;three@h:3306/x", f"mysql://u:{REDACTED}@h:3306/x"),
+        ("mysql://u:a/b'c\"d@h", f"mysql://u:{REDACTED}@h"),
+        ("redis://:p@ss@h", f"redis://:{REDACTED}@h"),
+        ("http://a:1,http://u:p@b:2", f"http://a:1,http://u:{REDACTED}@b:2"),
+        ("u@h said Bearer abc.def", f"u@h said Bearer {REDACTED}"),
+    ],
+)
+def test_addresses_are_shown_and_passwords_are_not(text: str, written: str) -> None:
+    assert redact(None, "info", {"event": text}) == {"event": written}
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
