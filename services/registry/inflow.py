@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.registry.staging import StagedFile, Staging
 
 # Received and not yet written; with what gRPC holds, this is the memory of an upload.
 PENDING_BYTES = 3 * 1024 * 1024
+MAX_PIECE_BYTES = 2 * 1024 * 1024  # of one message: larger ones would make that bound worth nothing
 # A writer that is silent gives way: after this long, or much sooner when another one waits.
 IDLE_SECONDS = 60.0
 IDLE_SECONDS_WITH_OTHERS = 5.0
@@ -77,6 +78,8 @@ class Inflow:
     async def _take(self, data: memoryview) -> None:
         if not len(data):
             return
+        if len(data) > MAX_PIECE_BYTES:
+            raise InvalidArgument([Violation("data", f"has {len(data)} bytes, more than {MAX_PIECE_BYTES}")])
         if self.received + len(data) > self._size:
             raise _too_much(self._size)
         self.received += len(data)

@@ -256,6 +256,22 @@ def test_more_than_the_disk_has_is_refused_at_once(stub: Any) -> None:
     assert (failed.code, failed.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
 
 
+def test_a_message_has_at_most_two_mebibytes(stub: Any) -> None:
+    raw = os.urandom(5 * MIB)
+    upload = start(stub, raw)
+
+    def messages() -> Iterator[pb.WriteArtefactRequest]:
+        yield pb.WriteArtefactRequest(upload_id=upload.id)
+        yield pb.WriteArtefactRequest(data=raw[: 2 * MIB])
+        yield pb.WriteArtefactRequest(data=raw[2 * MIB : 4 * MIB + 1])
+
+    failed = refusal(lambda: stub.WriteArtefact(messages()))
+    assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ("data",))
+    kept = start(stub, raw)
+    assert kept.offset == 2 * MIB
+    assert stub.WriteArtefact(pieces(kept, raw, kept.offset)).complete
+
+
 def test_a_message_over_the_limit_is_refused_and_the_rest_is_kept(registry: Registry, stub: Any) -> None:
     raw = os.urandom(20 * MIB)
     upload = start(stub, raw)
