@@ -78,28 +78,49 @@ def read_onnx(source: BinaryIO, path: str, sizes: Mapping[str, int]) -> OnnxMode
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Every tensor of the file: each may name a file that a runtime would open."""
     yield from _graph_tensors(model.graph, 0)
+    for training in model.training_info:
+        yield from _graph_tensors(training.initialization, 0)
+        yield from _graph_tensors(training.algorithm, 0)
     for function in model.functions:
         yield from _node_tensors(function.node, 0)
+        yield from _attribute_tensors(function.attribute_proto, 0)
 
 
 def _graph_tensors(graph: onnx.GraphProto, depth: int) -> Iterator[TensorProto]:
     if depth > MAX_DEPTH:
         raise MalformedError(f"graphs are nested deeper than {MAX_DEPTH}")
     yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+    yield from _sparse_tensors(graph.sparse_initializer)
     yield from _node_tensors(graph.node, depth)
 
 
 def _node_tensors(nodes: Iterable[onnx.NodeProto], depth: int) -> Iterator[TensorProto]:
     for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _graph_tensors(graph, depth + 1)
+        yield from _attribute_tensors(node.attribute, depth)
+
+
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto], depth: int) -> Iterator[TensorProto]:
+    """An attribute may hold all kinds at once, whatever type it claims."""
+    for attribute in attributes:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        if attribute.HasField("sparse_tensor"):
+            yield from _sparse_tensors([attribute.sparse_tensor])
+        yield from _sparse_tensors(attribute.sparse_tensors)
+        for graph in _subgraphs(attribute):
+            yield from _graph_tensors(graph, depth + 1)
+
+
+def _sparse_tensors(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[TensorProto]:
+    for sparse in tensors:
+        yield from (sparse.values, sparse.indices)
+
+
+def _subgraphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    return [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def _elsewhere(tensor: TensorProto) -> bool:
@@ -176,6 +197,7 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto | None:
     """A copy whose tensors with contents elsewhere became inputs; None when one of them can be no input."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
+    bare.ClearField("training_info")  # how it was trained says nothing about how it is served
     declared = {value.name for value in bare.graph.input}
     for graph in _graphs(bare.graph):
         for name, kind, dims in _removed(graph):
@@ -189,7 +211,7 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in _subgraphs(attribute):
                 yield from _graphs(inner)
 
 

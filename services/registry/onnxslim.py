@@ -1,9 +1,9 @@
 """An ONNX file without its weights, read in constant memory.
 
 The protobuf wire format is walked field by field along the few paths that lead to tensors (graph, node, attribute,
-function). What is small is copied as it is; the contents of larger tensors are skipped, and each such tensor carries a
-mark with what was left out. The result is an ordinary `onnx.ModelProto` whose size is that of the graph, whatever the
-size of the weights.
+function, training). What is small is copied as it is; the contents of larger tensors are skipped, and each such tensor
+carries a mark with what was left out. The result is an ordinary `onnx.ModelProto` whose size is that of the graph,
+whatever the size of the weights.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Shape:
 
 
 _SHAPES = {
-    "model": Shape("ModelProto", {7: "graph", 25: "function"}),
+    "model": Shape("ModelProto", {7: "graph", 20: "training", 25: "function"}),
+    "training": Shape("TrainingInfoProto", {1: "graph", 2: "graph"}),
     "graph": Shape("GraphProto", {1: "node", 5: "tensor", 15: "sparse"}),
-    "function": Shape("FunctionProto", {7: "node"}),
+    "function": Shape("FunctionProto", {7: "node", 11: "attribute"}),
     "node": Shape("NodeProto", {5: "attribute"}),
     "attribute": Shape(
         "AttributeProto", {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from bmase import onnxfile
+from bmase.errors import InvalidArgument
 from onnx import TensorProto, helper, numpy_helper
 
 from services.registry.onnxmodel import OnnxModel, read_onnx
@@ -223,6 +227,60 @@ def test_external_data_inside_the_version_is_accepted() -> None:
 )
 def test_external_data_elsewhere_is_refused(tensor: TensorProto, said: str) -> None:
     assert said in refusal(linear(weights=tensor), **{"weights.bin": 64})
+
+
+def attribute(model: onnx.ModelProto) -> onnx.AttributeProto:
+    return model.graph.node[0].attribute.add(name="a")
+
+
+def second_graph(model: onnx.ModelProto) -> onnx.GraphProto:
+    holder = attribute(model)
+    holder.g.name = "first"
+    return holder.graphs.add()
+
+
+PLACES: dict[str, Callable[[onnx.ModelProto], TensorProto]] = {
+    "weights": lambda m: m.graph.initializer.add(),
+    "sparse weights": lambda m: m.graph.sparse_initializer.add().values,
+    "places of sparse weights": lambda m: m.graph.sparse_initializer.add().indices,
+    "attribute": lambda m: attribute(m).t,
+    "attributes": lambda m: attribute(m).tensors.add(),
+    "sparse attribute": lambda m: attribute(m).sparse_tensor.values,
+    "sparse attributes": lambda m: attribute(m).sparse_tensors.add().indices,
+    "branch": lambda m: attribute(m).g.initializer.add(),
+    "branches": lambda m: attribute(m).graphs.add().initializer.add(),
+    "branches beside a branch": lambda m: second_graph(m).initializer.add(),
+    "function": lambda m: m.functions.add().node.add().attribute.add().t,
+    "default of a function": lambda m: m.functions.add().attribute_proto.add().t,
+    "training": lambda m: m.training_info.add().initialization.initializer.add(),
+    "training step": lambda m: m.training_info.add().algorithm.initializer.add(),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_tensor_has_its_data_outside_wherever_it_stands(place: str, tmp_path: Path) -> None:
+    model = linear()
+    PLACES[place](model).CopyFrom(external("../up.bin"))
+    assert "outside the version" in refusal(model)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidArgument, match="outside of its folder"):
+        onnxfile.external_files(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_large_contents_are_left_out_wherever_they_stand(place: str) -> None:
+    model = linear()
+    PLACES[place](model).CopyFrom(numpy_helper.from_array(np.ones(100_000, np.float32), "big"))
+    raw = model.SerializeToString()
+    assert slim_model(io.BytesIO(raw), len(raw)).ByteSize() < 1000
+
+
+def test_what_a_model_was_trained_with_does_not_keep_it_from_being_judged() -> None:
+    model = linear()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    large = numpy_helper.from_array(np.ones(100_000, np.float32), "big")
+    model.training_info.add().initialization.initializer.append(large)
+    assert read(model).tensors.outputs == (Tensor("y", "FP32", (-1, 3)),)
 
 
 def test_outputs_that_are_no_tensors_are_refused_with_the_way_out() -> None:
