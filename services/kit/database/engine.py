@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bmase.reasons import Reason
-from sqlalchemy import URL, event, make_url, text
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -73,11 +73,6 @@ class Database:
         """Brings the schema to the newest revision in `<package>/migrations`; many processes may do so at once."""
         with self._translated():
             await migrations.upgrade(make_engine(self._url, for_migration=True), package, self.shown)
-
-    async def ping(self) -> None:
-        """One round trip; raises STORE_UNAVAILABLE."""
-        async with self.read() as session:
-            await session.execute(text("SELECT 1"))
 
     @contextlib.asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:

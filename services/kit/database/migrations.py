@@ -9,7 +9,7 @@ LOCK=NONE, which InnoDB supports for adding columns and indexes. On SQLite all p
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -97,9 +97,3 @@ def _failed(where: str, cause: str, hint: str) -> DomainError:
     return DomainError(
         Reason.STORE_UNAVAILABLE, f"the schema of {where} was not brought up to date: {cause}", hint=hint
     )
-
-
-def revisions(package: str) -> Sequence[str]:
-    """The revisions of a package from the first to the newest; fails if they are not one line."""
-    script = ScriptDirectory(str(folder_of(package)))
-    return [revision.revision for revision in reversed(list(script.walk_revisions("base", "head")))]
