@@ -26,6 +26,7 @@ from services.registry.journal import Journal, Kind, Turn
 from services.registry.labels import labels_column
 from services.registry.signature import Signature, Tensor
 from services.registry.tritonconfig import CONFIG_PATH, Serving
+from services.registry.versioninput import LineageInput
 
 # Another version of the same model may take the number meanwhile; more often than this in a row means something is
 # wrong.
@@ -172,7 +173,7 @@ async def _write_files(turn: Turn, mine: dict[str, str | int], files: Sequence[F
     await turn.session.execute(tables.version_files.insert(), entries)
 
 
-def _searchable(lineage: requests.LineageInput) -> dict[str, str]:
+def _searchable(lineage: LineageInput) -> dict[str, str]:
     names = ("source", "job", "data_digest", "code_digest", "environment_digest", "parent_version", "author")
     found = {name: str(getattr(lineage, name) or "") for name in names}
     return {name: value for name, value in found.items() if value}
@@ -216,7 +217,7 @@ def _serving(serving: Serving) -> pb.Serving:
     return made
 
 
-def _lineage(lineage: requests.LineageInput) -> pb.Lineage:
+def _lineage(lineage: LineageInput) -> pb.Lineage:
     made = pb.Lineage(seed=lineage.seed, **_searchable(lineage))  # type: ignore[arg-type]
     if lineage.parameters:
         ParseDict(lineage.parameters, made.parameters)

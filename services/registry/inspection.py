@@ -14,7 +14,7 @@ from bmase.registry.v1 import registry_pb2 as pb
 from tritonclient.grpc import model_config_pb2 as triton
 
 from services.kit.errors import DomainError, InvalidArgument, Violation
-from services.registry import requests, samples, tritonconfig
+from services.registry import samples, tritonconfig
 from services.registry.artefacts import Artefact, Artefacts
 from services.registry.blobfile import BlobFile
 from services.registry.content import CONFIG, MODEL, SAMPLE, File
@@ -22,6 +22,7 @@ from services.registry.onnxmodel import OnnxModel, read_onnx
 from services.registry.onnxslim import MalformedError
 from services.registry.signature import Signature, Tensor, batched_scalars, disagreements, for_clients
 from services.registry.tritonconfig import CONFIG_PATH, MODEL_FILE, ONNX_BACKEND, Batching, Serving
+from services.registry.versioninput import FileInput, ServingInput, SignatureInput, TensorInput, VersionInput
 
 # Model files that are read at the same time: each may hold a graph of many megabytes.
 READERS = 4
@@ -51,7 +52,7 @@ class Inspection:
         """Waits for the readers; the loop must go on meanwhile, as they get their bytes through it."""
         await asyncio.to_thread(self._readers.shutdown, cancel_futures=True)
 
-    async def inspect(self, model: str, asked: requests.VersionInput, stored: Mapping[str, Artefact]) -> Inspected:
+    async def inspect(self, model: str, asked: VersionInput, stored: Mapping[str, Artefact]) -> Inspected:
         """Raises InvalidArgument, INVALID_MODEL_FILE or SIGNATURE_REQUIRED; `stored` has every digest of the files."""
         files = tuple(_file(file, stored[file.digest].size) for file in asked.files)
         config = await self._config(model, files, stored)
@@ -107,7 +108,7 @@ class Inspection:
                 samples.check(sample, made.signature, made.serving.max_batch_size or 0, field)
 
 
-def _file(asked: requests.FileInput, size: int) -> File:
+def _file(asked: FileInput, size: int) -> File:
     return File(asked.path, asked.digest, asked.role or (CONFIG if asked.path == CONFIG_PATH else MODEL), size)
 
 
@@ -125,7 +126,7 @@ def _format(asked: int, onnx: OnnxModel | None, config: triton.ModelConfig | Non
 # --- the configuration is written ---------------------------------------------------------------------------------
 
 
-def _composed(asked: requests.VersionInput, kind: int, files: tuple[File, ...], onnx: OnnxModel | None) -> Inspected:
+def _composed(asked: VersionInput, kind: int, files: tuple[File, ...], onnx: OnnxModel | None) -> Inspected:
     if onnx is None:
         raise AssertionError("a version without configuration has an ONNX file")
     serving = _serving(asked.serving, onnx)
@@ -136,7 +137,7 @@ def _composed(asked: requests.VersionInput, kind: int, files: tuple[File, ...], 
     return Inspected(kind, files, signature, serving, tritonconfig.composed(serving, signature, scalars))
 
 
-def _serving(asked: requests.ServingInput | None, onnx: OnnxModel) -> Serving:
+def _serving(asked: ServingInput | None, onnx: OnnxModel) -> Serving:
     derived = tritonconfig.DEFAULT_MAX_BATCH if onnx.batchable else 0
     if asked is None:
         return Serving(derived, Batching() if derived else None, backend=ONNX_BACKEND)
@@ -159,7 +160,7 @@ def _can_batch(onnx: OnnxModel) -> bool:
     return all(tensor.shape is None or tensor.shape[:1] == (-1,) for tensor in tensors)
 
 
-def _agreed(given: requests.SignatureInput | None, read: Signature) -> Signature:
+def _agreed(given: SignatureInput | None, read: Signature) -> Signature:
     if given is None:
         if not read.known:
             open_ = [tensor.name for tensor in (*read.inputs, *read.outputs) if tensor.shape is None]
@@ -176,10 +177,10 @@ def _agreed(given: requests.SignatureInput | None, read: Signature) -> Signature
     return signature
 
 
-def from_input(given: requests.SignatureInput) -> Signature:
+def from_input(given: SignatureInput) -> Signature:
     """A signature as it was asked for."""
 
-    def side(tensors: list[requests.TensorInput]) -> tuple[Tensor, ...]:
+    def side(tensors: list[TensorInput]) -> tuple[Tensor, ...]:
         return tuple(Tensor(t.name, t.datatype, tuple(t.shape), t.optional) for t in tensors)
 
     return Signature(side(given.inputs), side(given.outputs))
@@ -189,13 +190,13 @@ def from_input(given: requests.SignatureInput) -> Signature:
 
 
 def _configured(
-    asked: requests.VersionInput,
+    asked: VersionInput,
     kind: int,
     files: tuple[File, ...],
     config: triton.ModelConfig,
     onnx: OnnxModel | None,
 ) -> Inspected:
-    if asked.serving is not None and asked.serving != requests.ServingInput():
+    if asked.serving is not None and asked.serving != ServingInput():
         raise InvalidArgument([Violation("version.serving", f"must not be set: {CONFIG_PATH} says how to serve")])
     if onnx is not None and kind == pb.FORMAT_ONNX and config.backend not in ("", ONNX_BACKEND):
         raise tritonconfig.refused(
@@ -217,7 +218,7 @@ def _declared(config: triton.ModelConfig, onnx: OnnxModel | None) -> Signature |
     return declared or read
 
 
-def _settled(asked: requests.VersionInput, declared: Signature | None) -> Signature:
+def _settled(asked: VersionInput, declared: Signature | None) -> Signature:
     if declared is not None:
         return _agreed(asked.signature, declared)
     if asked.signature is None:

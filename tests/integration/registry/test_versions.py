@@ -12,7 +12,7 @@ from bmase.registry.v1 import registry_pb2 as pb
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from services.registry.requests import VersionInput
+from services.registry.versioninput import VersionInput
 from tests.support.onnx_models import affine
 from tests.support.registry import Registry, digest_of, get, put, refusal
 
