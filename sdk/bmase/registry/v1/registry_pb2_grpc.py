@@ -239,7 +239,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetAlias(self, request, context):
-        """Points an alias ("stable", "candidate", ...) at a version, atomically; expected_version 0 means "whatever it was".
+        """Points an alias ("stable", "candidate", ...) at a version, atomically; expected_version 0 means "whatever it was". An alias that
+        points there already is left as it is whatever was expected, so the call may be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
