@@ -42,6 +42,7 @@ async def build(
     store = open_store(settings.samples_url, settings.samples_memory_bytes)
     stack.push_async_callback(store.close)
     writer = Writer(store, captures.rules)
+    stack.push_async_callback(writer.finish)
     captures.on_change = lambda model: writer.sweep()
     outcomes = Outcomes(settings.data_dir / "outcomes", store, writer, on_outcome)
     webhook = Webhook(settings.alert_webhook) if settings.alert_webhook else None

@@ -141,17 +141,18 @@ class MongoStore:
     @asynccontextmanager
     async def _reached(self) -> AsyncIterator[None]:
         """The store's failures as ours."""
+        cancellations = _cancellations()
         try:
             async with asyncio.timeout(2 * self._call_seconds):
                 yield
         except (PyMongoError, OSError, TimeoutError) as error:
-            _heed_cancellation()
+            _heed(cancellations)
             raise DomainError(
                 Reason.STORE_UNAVAILABLE,
                 f"the document store of the samples does not answer ({type(error).__name__})",
                 hint="See `bmase status`, and samples_url of the monitor. Inference and judging go on without it.",
             ) from error
-        _heed_cancellation()
+        _heed(cancellations)
 
     async def _index(self) -> None:
         async with self._indexing:
@@ -162,10 +163,14 @@ class MongoStore:
                 self._indexed = True
 
 
-def _heed_cancellation() -> None:
-    """The driver waits with `asyncio.wait_for`, which in Python 3.11 can lose a cancellation."""
+def _cancellations() -> int:
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    return task.cancelling() if task is not None else 0
+
+
+def _heed(before: int) -> None:
+    """The driver waits with `asyncio.wait_for`, which in Python 3.11 can lose a cancellation."""
+    if _cancellations() > before:
         raise asyncio.CancelledError
 
 

@@ -25,6 +25,7 @@ GATHER_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 15.0
 SWEEP_SECONDS = 30.0
+FINISH_SECONDS = 2.0
 MAX_REPORTS = 20_000
 
 
@@ -89,6 +90,13 @@ class Writer:
             tasks.create_task(self._write_all(), name="samples writer")
             tasks.create_task(self._sweep_all(), name="samples sweeper")
 
+    async def finish(self) -> None:
+        """Writes what waits, once nothing comes any more; gives up after a moment."""
+        with contextlib.suppress(DomainError, TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                while self._samples or self._reports:
+                    await self._store.write(self._allowed(self._next()))
+
     def _told(self) -> None:
         self._idle.clear()
         self._wake.set()
@@ -104,7 +112,18 @@ class Writer:
                 self._wake.clear()
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_SECONDS)
-            await self._write(self._next())
+            batch = self._next()
+            try:
+                await self._write(batch)
+            except asyncio.CancelledError:
+                self._give_back(batch)
+                raise
+
+    def _give_back(self, batch: Batch) -> None:
+        """Written again it changes nothing, if it was written."""
+        self._samples.extendleft(reversed(batch.samples))
+        self._reports.extendleft(reversed(batch.reports))
+        self._queued_bytes += sum(sample.weight() for sample in batch.samples)
 
     def _next(self) -> Batch:
         samples: list[Sample] = []

@@ -30,6 +30,10 @@ from tests.support.secantusdb import SecantusDB
 pytestmark = pytest.mark.anyio
 
 
+async def traffic(model: str, version: int) -> evidence_pb2.Arm:
+    return evidence_pb2.Arm(requests=100 * version)
+
+
 class Room:
     """One monitor's Insight, which can be ended and begun again."""
 
@@ -52,7 +56,7 @@ class Room:
                 captures,
                 self.metrics,
                 on_outcome=self.events.append,
-                traffic=lambda model, version: evidence_pb2.Arm(requests=100 * version),
+                traffic=traffic,
                 dropped_before=lambda model: 3,
             )
             task = asyncio.create_task(insight.run())

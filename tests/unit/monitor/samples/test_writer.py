@@ -161,3 +161,21 @@ async def test_a_defect_costs_its_batch_and_no_other() -> None:
         await writer.flushed()
     assert [one.request_id for one in await store.page(Query("digits"))] == ["r-14"]
     assert writer.dropped["digits"] == 101
+
+
+async def test_what_waits_when_it_is_stopped_is_written_last() -> None:
+    store = FlakyStore()
+    store.away = True
+    writer = Writer(store, lambda model: Rules())
+    async with running(writer):
+        for number in range(300):
+            writer.put(sample(number))
+        writer.report(Report("digits", "r-1", Told("7", 0.0, 1.0, wrong=True)))
+        await until(lambda: store.writes)
+    store.away = False
+    await writer.finish()
+    assert await store.count(Query("digits", limit=1000)) == 300
+    assert len(await store.page(Query("digits", wrong=True))) == 1
+    store.away = True
+    writer.put(sample(1))
+    await writer.finish()
