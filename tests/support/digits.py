@@ -78,14 +78,19 @@ CHANGES: Mapping[str, tuple[Callable[[], Digits], str]] = {
     "inverted": (inverted, "input/image"),
     "imbalance": (imbalanced, "output/probabilities.label"),
 }
+MILD: Mapping[str, tuple[Callable[[], Digits], str]] = {
+    "rotation of 5 degrees": (lambda: rotated(5), "input/image"),
+    "noise of 0.02": (lambda: noisy(0.02), "input/image"),
+    "25 % of one digit": (lambda: imbalanced(share=0.25), "output/probabilities.label"),
+}
 
 
 class Traffic:
     """Rows drawn from the digits, and what the classifier says of them, into an engine; time passes with the rows."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, rows_known: np.ndarray | None = None) -> None:
         self.engine = DriftEngine(folder, SETTINGS)
-        self.engine.put_reference(reference(), 0.0)
+        self.engine.put_reference(reference() if rows_known is None else reference_of(rows_known), 0.0)
         self.rows = 0
         self._rng = np.random.default_rng(seed)
 
@@ -125,8 +130,23 @@ def answers(images: np.ndarray) -> np.ndarray:
 @cache
 def reference() -> pb.PutReferenceRequest:
     """All 5,000 digits and what the classifier says of them."""
-    request = pb.PutReferenceRequest(name=NAME)
+    return reference_of(np.arange(len(known()[0])))
+
+
+def halves(seed: int) -> tuple[np.ndarray, Digits]:
+    """Places of one half of the digits, for a reference, and traffic of the other."""
     images = known()[0]
+    order = np.random.default_rng(seed).permutation(len(images))
+    mine, others = np.split(order, 2)
+    weights = np.zeros(len(images))
+    weights[others] = 1 / len(others)
+    return mine, Digits(images, weights)
+
+
+def reference_of(places: np.ndarray) -> pb.PutReferenceRequest:
+    """Some of the digits and what the classifier says of them."""
+    request = pb.PutReferenceRequest(name=NAME)
+    images = known()[0][places]
     for side, name, array in ((request.inputs, "image", images), (request.outputs, "probabilities", answers(images))):
         side.add(name=name, datatype="FP32", shape=array.shape, raw=array.astype("<f4").tobytes())
     return request

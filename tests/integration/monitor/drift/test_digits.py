@@ -22,6 +22,13 @@ def test_200_000_unchanged_digits_raise_nothing(tmp_path: Path) -> None:
     assert 0 < traffic.rows_to_find(digits.rotated(), "input/image") <= 1_000
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_digits_that_the_reference_does_not_have_are_not_different(tmp_path: Path, seed: int) -> None:
+    mine, others = digits.halves(seed)
+    for found in digits.Traffic(tmp_path, seed, mine).feed(others, 20_000, step=500):
+        assert found == {}
+
+
 @pytest.mark.parametrize(("change", "most"), [("rotation", 600), ("noise", 200), ("inverted", 100), ("imbalance", 400)])
 def test_a_change_is_found_and_named(tmp_path: Path, change: str, most: int) -> None:
     spoil, where = digits.CHANGES[change]
