@@ -29,7 +29,7 @@ def bad(suspicion: Suspicion, arms: Mapping[Side, Arm]) -> str:
     counted = (
         f"{suspicion.candidate_events:,} of the {events:,} {things} that count, one a client and burst, were its own"
     )
-    return f"{seen}; {counted}{_ratio(suspicion)}; evidence {_big(suspicion.evidence)} of {_big(suspicion.limit)}"
+    return f"{seen}; {counted}{_ratio(suspicion)}; evidence {_big(suspicion.evidence)}, limit {_big(suspicion.limit)}"
 
 
 def _of(kind: Kind, arm: Arm, raw: int) -> str:

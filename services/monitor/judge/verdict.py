@@ -9,9 +9,10 @@ without a change of any number, so that a monitor that restarts goes on where it
     judge.outcome(Side.STABLE, client, request_time, wrong=True, share=0.1, sticky=False)     # each label, late or not
     judge.evidence(now)
 
-`share` is the candidate's declared part of the two versions' requests at that moment, None while weights change and
-nobody can say: such counts go to the totals only, such events nowhere. Gateways that still have other weights than the
-latest belong to those. A crossed limit is kept (`rolled_back`) from the call that crossed it on, whatever comes later.
+`share` is the candidate's declared part of the two versions' requests when the request was assigned, None while weights
+change and nobody can say: such counts go to the totals only, such events nowhere. That holds for counts of gateways that
+are not at the latest weights, too. A crossed limit is kept (`rolled_back`) from the call that crossed it on, whatever
+comes later.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class Judge:
             self._check()
 
     def infra(self, time: float, what: Infra, side: Side | None = None, settle: float = SETTLE_SECONDS) -> None:
-        """Something happened to machines; `side` is whose node it was, None for what concerns both."""
+        """Something happened to machines, told once; `side` is whose node it was, None for what concerns both."""
         self.interruptions.happen(time, what, side, settle)
         self.traffic.begin_window(time)
         for kind in BY_MACHINES:
