@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from services.monitor.counters import Arm, Ledger, Tally, tallies
+from services.monitor.counters import Arm, Ledger, Page, Tally, tallies
 from services.monitor.gateways import Gateways
 from services.monitor.infra_events import Disturbance, Kind
 from services.monitor.scrape import Scraper, Silent
@@ -18,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 # One late answer is a busy machine; so many in a row are a gateway that is away.
 MISSES = 3
+KNOWN_SECONDS = 2.0
+# So long after the last page of a gateway that left it may come back and have lost nothing.
+RETURN_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Collector:
             self._read.clear()
             return Look(time.time())
         begun, addresses = time.monotonic(), self._gateways.statistics()
+        self._forget(addresses)
         increments: list[Increment] = []
         disturbances: list[Disturbance] = []
         answered = []
@@ -93,13 +99,32 @@ class Collector:
             ledger.forget(model)
 
     async def totals(self, model: str) -> dict[int, Tally]:
-        """Everything that the gateways counted of a model's weighted traffic since they started, by version."""
+        """Everything that the gateways counted of a model's weighted traffic since they started, by version.
+
+        Waits a moment for gateways that are not known yet or do not answer at once.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KNOWN_SECONDS):
+                await self._gateways.known.wait()
+        said: dict[str, tuple[float, Page] | Silent] = {}
+        for _ in range(MISSES):
+            said = await self._scraper.pages(self._gateways.statistics(), [model])
+            if not any(isinstance(page, Silent) for page in said.values()):
+                break
         found: dict[int, Tally] = {}
-        for said in (await self._scraper.pages(self._gateways.statistics(), [model])).values():
-            if not isinstance(said, Silent):
-                for (_, version), tally in tallies(said[1]).items():
+        for page in said.values():
+            if not isinstance(page, Silent):
+                for (_, version), tally in tallies(page[1]).items():
                     found.setdefault(version, Tally()).add(tally)
         return found
+
+    def _forget(self, present: Collection[str]) -> None:
+        """Gateways that left are not silent, and after a while not remembered."""
+        for gateway in self.health.silent.keys() - present:
+            del self.health.silent[gateway]
+        for gateway in self._read.keys() - present:
+            if time.time() - self._read[gateway] > RETURN_SECONDS:
+                del self._read[gateway], self._ledgers[gateway]
 
     def _silence(self, gateway: str, why: str) -> list[Disturbance]:
         """Told once when a gateway that answered does not any more; a gateway that never did is no news."""

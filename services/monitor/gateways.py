@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ class Gateways:
         self._carried: dict[str, GatewayReport] = {}
         self._carried_until = 0.0
         self.reports: dict[str, GatewayReport] = {}
+        self.known = asyncio.Event()  # whether Consul was read at all
 
     async def run(self) -> None:
         """Follows for ever."""
@@ -40,6 +42,7 @@ class Gateways:
             if (report := read(GatewayReport, entry.value)) is not None
         }
         self.reports = {**(self._carried if now < self._carried_until else {}), **found}
+        self.known.set()
 
     def statistics(self) -> dict[str, str]:
         """`host:port` of the counters of each gateway that tells it."""

@@ -43,6 +43,11 @@ def counted(monitor: Monitor, name: str) -> int:
     return int(said.stable.requests + said.candidate.requests)
 
 
+def errors(monitor: Monitor, name: str) -> int:
+    said = monitor.evidence(name)
+    return int(said.stable.errors + said.candidate.errors)
+
+
 def test_a_version_that_fails_is_found_within_seconds(platform: Platform, monitor: Monitor) -> None:
     monitor.compare("failing", MODEL)
     with Crowd(platform.gateway.address, MODEL) as crowd, monitor.stub() as stub:
@@ -74,8 +79,9 @@ def test_numbers_are_those_of_the_traffic(platform: Platform, monitor: Monitor) 
         crowd.wait(300)
     failed = crowd.answered[0, "INTERNAL"]
     eventually(lambda: counted(monitor, "numbers") == crowd.sent, f"all of {crowd.answered} are counted")
+    assert failed > 10
+    eventually(lambda: errors(monitor, "numbers") == failed, f"all {failed} failures are told")
     said = monitor.evidence("numbers")
-    assert said.stable.errors + said.candidate.errors == failed > 10
     assert 0.03 < said.candidate.requests / crowd.sent < 0.2
     assert said.declared_share == pytest.approx(0.1)
     assert said.split_evidence < 100
