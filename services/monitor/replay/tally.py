@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from bmase.monitor.v1 import monitor_pb2 as pb
 
-from services.monitor.judge import bounds
+from services.monitor.replay.interval import interval
 
 ALPHA = 0.01  # the bounds hold at every message of progress, not only at the last
 MAX_EXAMPLES = 10
@@ -63,6 +63,7 @@ class Tally:
 
     def message(self) -> pb.ReplaySamplesResponse:
         """The tally as the contract shows it; with nothing compared the share may be anything."""
+        low, high = interval(self.disagreed, self.compared, ALPHA)
         return pb.ReplaySamplesResponse(
             done=self.done,
             total=self.total,
@@ -73,8 +74,8 @@ class Tally:
             candidate_p50_ms=_quantile(self.candidate_ms, 50),
             stable_p99_ms=_quantile(self.stable_ms, 99),
             candidate_p99_ms=_quantile(self.candidate_ms, 99),
-            disagreement_low=bounds.lower(self.disagreed, self.compared, ALPHA),
-            disagreement_high=bounds.upper(self.disagreed, self.compared, ALPHA),
+            disagreement_low=low,
+            disagreement_high=high,
             examples=self.examples,
         )
 
