@@ -150,3 +150,20 @@ def test_two_monitors_one_acts(platform: Platform, leading: Monitor) -> None:
     finally:
         other.process.stop()
     leading.start().lead()
+
+
+def test_a_dead_node_is_not_held_against_its_version_at_once(platform: Platform, leading: Monitor) -> None:
+    leading.compare("dead", MODEL)
+    eventually(lambda: leading.evidence("dead").declared_share > 0, "weights are known")
+    green = platform.nodes["green"]
+    with Crowd(platform.gateway.address, MODEL) as crowd:
+        crowd.wait(200)
+        green.process.kill()
+        try:
+            eventually(lambda: leading.evidence("dead").infra_events >= 20, "requests reach no node", timeout=20)
+            said = leading.evidence("dead")
+        finally:
+            green.start([MODEL])
+    assert said.verdict == evidence_pb2.Evidence.VERDICT_HOLD
+    assert said.candidate.errors <= 5  # those that were on the node when it died
+    leading.end("dead")
