@@ -54,7 +54,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Desk:
-    """What is taken while the demands are served one after the other."""
+    """What is taken while the demands are served one after the other.
+
+    What is removed keeps its seat and its memory: the node has it loaded until it says that it has not.
+    """
 
     rooms: dict[str, Room]
     reserved: dict[str, int] = field(default_factory=dict)
@@ -63,10 +66,6 @@ class _Desk:
     def take(self, node: str, demand: Demand) -> None:
         self.reserved[node] = self.reserved.get(node, 0) + demand.memory_bytes
         self.models.setdefault(node, {})[demand.model] = demand.version
-
-    def leave(self, node: str, demand: Demand) -> None:
-        """Frees the memory for later; the model's seat stays taken until it is really out."""
-        self.reserved[node] = self.reserved.get(node, 0) - demand.memory_bytes
 
     def free(self, node: str) -> int:
         return self.rooms[node].capacity_bytes - self.reserved.get(node, 0)
@@ -95,8 +94,6 @@ def _serve(demand: Demand, desk: _Desk) -> Verdict:
     serving = sum(node in demand.serving for node in kept)
     dropped = gone[: max(serving + len(gone) - demand.replicas, 0)]
     removed = sorted({*there, *dropped} - {*kept})
-    for node in removed:
-        desk.leave(node, demand)
     missing = demand.replicas - len(kept) - len(added) - (len(gone) - len(dropped))
     return Verdict(tuple(added), tuple(removed), max(missing, 0), _why(demand, desk) if missing > 0 else "")
 

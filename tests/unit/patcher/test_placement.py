@@ -84,6 +84,17 @@ def test_what_is_leaving_keeps_its_seat_and_its_memory() -> None:
     assert "memory" in verdicts["b", 1].why
 
 
+def test_what_is_told_to_leave_keeps_its_memory_until_it_is_out() -> None:
+    node = Room("blue", capacity_bytes=10)
+    waiting = Demand("b", 1, 1, memory_bytes=4)
+    told = place([Demand("a", 1, 0, memory_bytes=8, running=("blue",)), waiting], [node])
+    assert told["a", 1].remove == ("blue",)
+    assert "memory" in told["b", 1].why, "promised in the very round in which the other one is told"
+    leaving = place([Demand("a", 1, 0, memory_bytes=8, leaving=("blue",)), waiting], [node])
+    assert "memory" in leaving["b", 1].why
+    assert place([waiting], [node])["b", 1].add == ("blue",)
+
+
 def test_a_returned_node_makes_its_replacement_surplus() -> None:
     nodes = [Room("blue", capacity_bytes=10), Room("green", capacity_bytes=20)]
     both = Demand("a", 1, 1, running=("blue", "green"), serving=frozenset({"blue"}))
