@@ -22,6 +22,7 @@ from services.patcher.documents import (
     desired_prefix,
 )
 from services.patcher.records import Records
+from services.patcher.state import Deployment
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +44,12 @@ class Publisher:
 
     async def publish(self, effect: Written) -> None:
         """Carries the effect out, unless the same was done a moment ago."""
-        key, document = await self._of(effect)
+        key, now = _key(effect), time.monotonic()
+        self._done = {known: done for known, done in self._done.items() if now - done[1] < QUIET_SECONDS}
         done = self._done.get(key)
-        if done is not None and done[0] == effect and time.monotonic() - done[1] < QUIET_SECONDS:
+        if done is not None and done[0] == effect:
             return
+        document = await self._document(effect)
         log.info("publish", effect=str(effect))
         if isinstance(effect, fx.DeleteReport):
             await self._kv.delete(key)
@@ -69,25 +72,34 @@ class Publisher:
     def _fenced(self, document: Document) -> dict[str, Any]:
         return {**document.model_dump(mode="json"), "fence": self._fence}
 
-    async def _of(self, effect: Written) -> tuple[str, Document | None]:
-        """Key and document; no document: the key is to go."""
+    async def _document(self, effect: Written) -> Document | None:
+        """What is to lie under the key; None: the key is to go."""
         match effect:
-            case fx.PutDesired(node, deployment):
-                return desired_prefix(node) + deployment.model, await self._desired(effect)
-            case fx.DeleteDesired(node, model):
-                return desired_prefix(node) + model, None
-            case fx.PutSynced(node, epoch):
-                return desired_prefix(node) + SYNCED, Synced(epoch=epoch)
-            case fx.PutPlacements(model, document):
-                return PLACEMENTS + model, document
-            case fx.DeletePlacements(model):
-                return PLACEMENTS + model, None
-            case fx.DeleteReport(gateway):
-                return GATEWAYS + gateway, None
+            case fx.PutDesired(_, deployment):
+                return await self._desired(deployment)
+            case fx.PutSynced(_, epoch):
+                return Synced(epoch=epoch)
+            case fx.PutPlacements(_, document):
+                return document
+            case _:
+                return None
 
-    async def _desired(self, effect: fx.PutDesired) -> Desired:
-        d = effect.deployment
+    async def _desired(self, d: Deployment) -> Desired:
         files = await self._records.files(d.key)
         if not files:
             raise DomainError(Reason.DEPLOYMENT_NOT_FOUND, f"{d.name} is gone")
         return Desired(model=d.model, version=d.version, digest=d.digest, generation=d.generation, files=files)
+
+
+def _key(effect: Written) -> str:
+    match effect:
+        case fx.PutDesired(node, deployment):
+            return desired_prefix(node) + deployment.model
+        case fx.DeleteDesired(node, model):
+            return desired_prefix(node) + model
+        case fx.PutSynced(node, _):
+            return desired_prefix(node) + SYNCED
+        case fx.PutPlacements(model, _) | fx.DeletePlacements(model):
+            return PLACEMENTS + model
+        case fx.DeleteReport(gateway):
+            return GATEWAYS + gateway
