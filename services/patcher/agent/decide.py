@@ -96,14 +96,17 @@ def take_orders(slot: Slot, wanted: Desired | None) -> Slot:
     return replace(slot, wanted=wanted, failure=None if again else slot.failure, crashes=0 if again else slot.crashes)
 
 
-def next_act(model: str, slot: Slot, triton: TritonView, now: float) -> Act | None:
-    """The step that is due; None when there is nothing to do, or nothing can be done now."""
+def next_act(model: str, slot: Slot, triton: TritonView, now: float, confirmed: bool = True) -> Act | None:
+    """The step that is due; None when there is nothing to do, or nothing can be done now.
+
+    Orders that are not confirmed may be old or lost: they can add a model, and never take away what is there.
+    """
     loaded = triton.loaded.get(model, frozenset())
     if slot.wanted is None and slot.occupant is None and not loaded:
         return Act.FORGET
     if slot.wanted is None or slot.occupant not in (None, identity(slot.wanted)):
         # A Triton that hangs cannot say that the model is out.
-        return Act.UNLOAD if (triton.up or triton.gone) and not _waits(slot, now) else None
+        return Act.UNLOAD if confirmed and (triton.up or triton.gone) and not _waits(slot, now) else None
     if slot.failure is not None and slot.failure.lasting:
         return Act.UNLOAD if loaded and triton.up and now >= slot.failure.retry_at else None
     return None if _waits(slot, now) else _next_towards_ready(slot, slot.wanted, loaded, triton)
@@ -165,16 +168,19 @@ def crashed(slot: Slot, message: str, now: float) -> Slot:
     return failed(slot, Reason.LOAD_FAILED, words, lasting=True, now=now)
 
 
-def preload(slots: Mapping[str, Slot]) -> list[str]:
+def preload(slots: Mapping[str, Slot], confirmed: bool = True) -> list[str]:
     """What a Triton that starts again is to load by itself: what is wanted, lies there and was right before.
 
-    Nothing else: a version that brought Triton down must not do so at every start.
+    Nothing else: a version that brought Triton down must not do so at every start. Without confirmed orders what is not
+    wanted stays, too.
     """
-    return sorted(
-        model
-        for model, slot in slots.items()
-        if slot.proven and slot.wanted is not None and slot.occupant == identity(slot.wanted)
-    )
+
+    def stays(slot: Slot) -> bool:
+        if slot.wanted is None:
+            return not confirmed and slot.occupant is not None
+        return slot.occupant == identity(slot.wanted)
+
+    return sorted(model for model, slot in slots.items() if slot.proven and stays(slot))
 
 
 def is_ready(model: str, slot: Slot, triton: TritonView) -> bool:

@@ -11,7 +11,7 @@ from services.kit.config import split_address
 from services.kit.consul import Consul, Listing, Registration, http_check
 from services.kit.errors import DomainError
 from services.patcher.agent.config import AgentSettings
-from services.patcher.agent.orders import OrderBook, merged
+from services.patcher.agent.orders import OrderBook, are_complete, merged
 from services.patcher.documents import NodeInfo, desired_prefix, node_info
 
 log = structlog.get_logger(__name__)
@@ -78,6 +78,7 @@ class Reader:
 
     def _take(self, listing: Listing) -> None:
         entries = {key.removeprefix(self._prefix): entry.value for key, entry in listing.entries.items()}
-        if self._book.take(merged(self._book.orders, listing.epoch, entries)):
+        orders = merged(self._book.orders, listing.epoch, entries)
+        if self._book.take(orders, are_complete(listing.epoch, entries)):
             log.info("orders", models={m: d.version for m, d in self._book.orders.models.items()})
             self._changed()

@@ -94,8 +94,9 @@ class Node:
 
     def _remember(self) -> None:
         """Before anything is unloaded, and before anything is called ready. A full disk must not stop the rest."""
+        self._orders.save()
         try:
-            self._preload.write(preload(self.slots))
+            self._preload.write(preload(self.slots, self._orders.confirmed))
         except OSError as error:
             log.warning("models_file_not_written", error=error.strerror)
 
@@ -103,7 +104,7 @@ class Node:
         now, view = time.monotonic(), self._tools.monitor.view
         due: dict[str, Act] = {}
         for model, slot in list(self.slots.items()):
-            act = None if model in self._running else next_act(model, slot, view, now)
+            act = None if model in self._running else next_act(model, slot, view, now, self._orders.confirmed)
             if act is Act.FORGET:
                 del self.slots[model]
             elif act is not None:

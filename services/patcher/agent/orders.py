@@ -27,9 +27,7 @@ def merged(kept: Orders, epoch: str, entries: Mapping[str, bytes]) -> Orders:
     An absent model is an order to unload it only once the patcher has marked the node's orders complete under this very
     epoch. What cannot be read is treated as unchanged: a broken document must not take a live model down.
     """
-    synced = read(Synced, entries[SYNCED]) if SYNCED in entries else None
-    complete = synced is not None and synced.epoch == epoch
-    models = {} if complete else dict(kept.models)
+    models = {} if are_complete(epoch, entries) else dict(kept.models)
     for name, raw in entries.items():
         desired = read(Desired, raw) if name != SYNCED else None
         if desired is not None and desired.model == name:
@@ -39,23 +37,47 @@ def merged(kept: Orders, epoch: str, entries: Mapping[str, bytes]) -> Orders:
     return Orders(epoch=epoch, models=models)
 
 
+def are_complete(epoch: str, entries: Mapping[str, bytes]) -> bool:
+    """Whether these are all orders of the node: the patcher has said so under this very epoch."""
+    synced = read(Synced, entries[SYNCED]) if SYNCED in entries else None
+    return synced is not None and synced.epoch == epoch
+
+
 class OrderBook:
-    """The last orders, on disk."""
+    """The last orders, on disk.
+
+    `confirmed`: this process has read complete orders in Consul. The copy alone may be old, or lost: what it does not
+    name must not be taken down for that.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.orders = self._load()
+        self.confirmed = False
+        self._unsaved = False
+        self._failing = False
 
-    def take(self, orders: Orders) -> bool:
-        """Keeps the orders; True when they differ from the last ones. A full disk costs only the copy."""
-        if orders == self.orders:
-            return False
+    def take(self, orders: Orders, complete: bool) -> bool:
+        """Keeps the orders; True when there is news in them. A full disk costs only the copy."""
+        news = orders != self.orders or (complete and not self.confirmed)
+        self.confirmed = self.confirmed or complete
+        self._unsaved = self._unsaved or orders != self.orders
         self.orders = orders
+        self.save()
+        return news
+
+    def save(self) -> None:
+        """Writes what is not on disk yet; to be called again until it is."""
+        if not self._unsaved:
+            return
         try:
-            write_atomically(self._path, orders.encode())
+            write_atomically(self._path, self.orders.encode())
         except OSError as error:
-            log.warning("orders_not_kept", error=error.strerror)
-        return True
+            if not self._failing:
+                log.warning("orders_not_kept", error=error.strerror)
+            self._failing = True
+        else:
+            self._unsaved = self._failing = False
 
     def _load(self) -> Orders:
         try:

@@ -148,6 +148,9 @@ async def test_a_model_that_does_not_load_says_why_without_paths(
 
     await eventually(tried_again, "another attempt")
     assert await node.answer("live") == [4.0] * 4
+    await node.desire(live)
+    await node.leaves("bad")
+    assert not (node.triton.repository / "bad").exists()
 
 
 async def test_a_wrong_answer_never_becomes_ready(node: NodeBench, registry: BytesRegistry, live: Desired) -> None:
@@ -222,6 +225,31 @@ async def test_goes_on_with_the_last_orders_when_everybody_else_is_gone(
     finally:
         consul_server.start()
     await node.reaches("live", Step.READY)
+
+
+async def test_orders_that_were_lost_take_no_model_down(
+    node: NodeBench, consul_server: ConsulServer, registry: BytesRegistry, live: Desired
+) -> None:
+    consul_server.kill()
+    try:
+        node.agent.kill()
+        (node.data / "orders.json").unlink()
+        seen = node.agent.log.read_text().count("triton_up")
+        node.agent.start()
+
+        async def looks() -> bool:
+            return node.agent.log.read_text().count("triton_up") > seen
+
+        await eventually(looks, "the agent at work")
+        for _ in range(40):
+            assert await node.answer("live") == [4.0] * 4
+            await asyncio.sleep(0.1)
+        assert node.preloaded() == ["live"]
+    finally:
+        consul_server.start()
+    await node.reaches("live", Step.READY)
+    await node.desire()
+    await node.leaves("live")
 
 
 async def test_a_wiped_consul_takes_no_model_down(

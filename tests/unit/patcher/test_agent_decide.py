@@ -60,6 +60,21 @@ def test_the_next_step(slot: Slot, triton: TritonView, act: Act | None) -> None:
     assert next_act("m", slot, triton, 0.0) is act
 
 
+@pytest.mark.parametrize(
+    ("slot", "triton"),
+    [
+        (Slot(), has(7)),  # a stranger: perhaps only to a copy of the orders that was lost
+        (replace(READY, wanted=None), has(1)),
+        (replace(READY, wanted=None), TritonView(life=1, gone=True)),
+        (replace(READY, wanted=TWO, fetched=True), has(1)),  # perhaps the orders of long ago
+    ],
+)
+def test_orders_that_nobody_has_confirmed_take_nothing_down(slot: Slot, triton: TritonView) -> None:
+    assert next_act("m", slot, triton, 0.0, confirmed=False) is None
+    assert next_act("m", slot, triton, 0.0) is Act.UNLOAD
+    assert next_act("m", Slot(wanted=ONE, fetched=True), UP, 0.0, confirmed=False) is Act.LOAD
+
+
 slots = st.builds(
     Slot,
     wanted=st.sampled_from([None, ONE, TWO]),
@@ -143,6 +158,8 @@ def test_preloads_exactly_what_is_wanted_there_and_proven() -> None:
         "other": replace(READY, wanted=TWO),
     }
     assert preload(held) == ["good"]
+    assert preload(held, confirmed=False) == ["good", "unwanted"]
+    assert preload({"gone": replace(READY, wanted=None, occupant=None)}, confirmed=False) == []
 
 
 def test_says_how_it_is() -> None:

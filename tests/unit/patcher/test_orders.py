@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.patcher.agent.orders import OrderBook, Orders, merged
+from services.patcher.agent.orders import OrderBook, Orders, are_complete, merged
 from services.patcher.documents import SYNCED, Desired, RouteDocument, Synced, read
 
 A, B = Desired(model="a", version=1, digest="d"), Desired(model="b", version=1, digest="d")
@@ -35,18 +35,44 @@ def test_what_cannot_be_read_is_unchanged() -> None:
 def test_the_copy_on_disk_survives_and_a_broken_one_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "orders.json"
     book = OrderBook(path)
-    assert book.take(BOTH)
-    assert not book.take(BOTH)
+    assert book.take(BOTH, complete=True)
+    assert not book.take(BOTH, complete=True)
     assert OrderBook(path).orders == BOTH
     path.write_bytes(path.read_bytes()[:-5])
     assert OrderBook(path).orders == Orders()
 
 
-def test_a_disk_that_cannot_be_written_costs_only_the_copy(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    book = OrderBook(tmp_path / "file" / "orders.json")
-    assert book.take(BOTH)
+def test_a_disk_that_cannot_be_written_costs_only_the_copy_until_it_can(tmp_path: Path) -> None:
+    blocked = tmp_path / "folder"
+    blocked.touch()
+    book = OrderBook(blocked / "orders.json")
+    assert book.take(BOTH, complete=True)
     assert book.orders == BOTH
+    book.save()
+    blocked.unlink()
+    book.save()
+    assert OrderBook(blocked / "orders.json").orders == BOTH
+    (blocked / "orders.json").unlink()
+    book.save()
+    assert not (blocked / "orders.json").exists(), "written once"
+
+
+def test_orders_are_confirmed_by_this_process_and_not_by_the_copy(tmp_path: Path) -> None:
+    path = tmp_path / "orders.json"
+    OrderBook(path).take(BOTH, complete=True)
+    book = OrderBook(path)
+    assert not book.confirmed
+    assert not book.take(BOTH, complete=False)
+    assert not book.confirmed
+    assert book.take(BOTH, complete=True), "that they are confirmed is news"
+    assert not book.take(BOTH, complete=False)
+    assert book.confirmed
+
+
+def test_orders_are_complete_under_the_epoch_of_their_mark() -> None:
+    assert are_complete("e1", lying(A, epoch="e1"))
+    assert not are_complete("e2", lying(A, epoch="e1"))
+    assert not are_complete("e1", lying(A))
 
 
 def test_routes_name_the_versions_they_use() -> None:
