@@ -21,6 +21,7 @@ RANGE = 64 << 20
 RANGE_SECONDS = 60.0
 
 Progress = Callable[[int], None]
+Keep = Callable[[], Collection[str]]
 
 
 class BrokenArtefactError(Exception):
@@ -37,10 +38,11 @@ class Fetcher:
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def fetch(self, files: Sequence[DesiredFile], keep: Collection[str], progress: Progress) -> None:
+    async def fetch(self, files: Sequence[DesiredFile], keep: Keep, progress: Progress) -> None:
         """Returns when all files are in the store; raises DomainError or BrokenArtefactError.
 
-        `keep` are the digests that must survive when room is made; `progress` is told every number of bytes received.
+        `keep` tells the digests that must survive when room is made, asked each time: other versions may come to be
+        wanted meanwhile. `progress` is told every number of bytes received.
         """
         for digest, size in {file.digest: file.size_bytes for file in files}.items():
             lock = self._locks.setdefault(digest, asyncio.Lock())
@@ -48,10 +50,10 @@ class Fetcher:
                 if not self._store.has(digest, size):
                     await self._bring(digest, size, keep, progress)
 
-    async def _bring(self, digest: str, size: int, keep: Collection[str], progress: Progress) -> None:
+    async def _bring(self, digest: str, size: int, keep: Keep, progress: Progress) -> None:
         try:
             resumed = self._received(digest, size)
-            await asyncio.to_thread(self._store.make_room, size - resumed, keep)
+            await asyncio.to_thread(self._store.make_room, size - resumed, keep())
             right = await self._receive(digest, size, progress)
             if not right and resumed:  # what was there before may have been the broken part
                 right = await self._receive(digest, size, progress)
@@ -62,7 +64,7 @@ class Fetcher:
             raise full("the node's disk is full") from error
         if not right:
             raise BrokenArtefactError(f"the artefact {digest} that the registry sends does not have that digest")
-        self._store.commit(digest)
+        await asyncio.to_thread(self._store.commit, digest)
 
     def _received(self, digest: str, size: int) -> int:
         """Bytes of an earlier transfer; more than there can be are thrown away."""

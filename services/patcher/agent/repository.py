@@ -3,7 +3,8 @@
     <model>/config.pbtxt      the version's own, with its name and version policy set
     <model>/<n>/...           hard links into the store
 
-A folder is built aside and moved in whole, so Triton never sees half a model. `occupants.json` notes what lies where.
+A folder is built aside, in `_staging` of the same file system, and moved in whole, so Triton never sees half a model:
+it is told by name what to load, and no model's name begins so. `occupants.json` notes what lies where.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Repository:
 
     def __init__(self, root: Path, state: Path, store: Store) -> None:
         self.root = root
-        self._staging = state / "staging"
+        self._staging = root / "_staging"
         self._notes = state / "occupants.json"
         self._store = store
         root.mkdir(parents=True, exist_ok=True)
@@ -45,15 +46,20 @@ class Repository:
             return False
         self.remove(desired.model)
         staged = self._staging / desired.model
-        shutil.rmtree(staged, ignore_errors=True)
+        try:
+            self._stage(staged, desired, config)
+            self._note({**self.occupants, desired.model: _identity(desired)})
+            staged.rename(self.root / desired.model)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        return True
+
+    def _stage(self, staged: Path, desired: Desired, config: str) -> None:
         (staged / str(desired.version)).mkdir(parents=True)
         for file in desired.files:
             if target := _target(staged, desired, file):
                 self._store.link(file.digest, target)
         (staged / CONFIG).write_text(config)
-        self._note({**self.occupants, desired.model: _identity(desired)})
-        staged.rename(self.root / desired.model)
-        return True
 
     def remove(self, model: str) -> None:
         """Takes the model's folder away; the artefacts stay in the store."""
@@ -87,7 +93,11 @@ class Repository:
         write_atomically(self._notes, json.dumps(known).encode())
 
     def _read(self) -> dict[str, Identity]:
-        """What lies there: noted and really present. A folder without a note is of no known version, and goes."""
+        """What lies there: noted and really present.
+
+        A folder without a note is of no known version. It stays until its model is laid out or removed: the folder may
+        be somebody's own, or the notes may be what was lost.
+        """
         try:
             noted = {model: Identity(int(n), str(d)) for model, (n, d) in json.loads(self._notes.read_bytes()).items()}
         except (OSError, ValueError, TypeError, AttributeError):

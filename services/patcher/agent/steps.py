@@ -31,6 +31,8 @@ _PASSING = frozenset({Reason.SERVICE_UNAVAILABLE, Reason.STORAGE_FULL, Reason.ST
     Reason.DEADLINE_EXCEEDED,
     Reason.INTERNAL,
     Reason.COORDINATION_UNAVAILABLE,
+    Reason.OVERLOADED,
+    Reason.UNAUTHENTICATED,  # a token that is being replaced, here or there
 }
 
 
@@ -67,10 +69,14 @@ class Steps:
             done = await self._carry_out(act, model, slot, progress)
         except TritonGoneError as error:
             await self._tools.monitor.look()  # nothing it had loaded may be called ready any longer
-            return self._gone(act, slot, error)
+            return self._as_it_lies(model, self._gone(act, slot, error))
         except Exception as error:
-            return self._failed(act, model, slot, error)
+            return self._as_it_lies(model, self._failed(act, model, slot, error))
         return replace(done, failure=done.failure if act is Act.UNLOAD and done.wanted else None)
+
+    def _as_it_lies(self, model: str, slot: Slot) -> Slot:
+        """A step that failed may have laid the version out before; only what is known to be there is ever removed."""
+        return replace(slot, occupant=self._tools.repository.occupants.get(model))
 
     def _carry_out(self, act: Act, model: str, slot: Slot, progress: Callable[[str], None]) -> Awaitable[Slot]:
         if act is Act.UNLOAD or slot.wanted is None:
@@ -87,7 +93,7 @@ class Steps:
             received += size
             progress(f"{received * 100 // max(wanted.size_bytes, 1)} % of {_human(wanted.size_bytes)} received")
 
-        await self._tools.fetcher.fetch(wanted.files, self._keep(), count)
+        await self._tools.fetcher.fetch(wanted.files, self._keep, count)
         return replace(slot, fetched=True)
 
     async def _load(self, slot: Slot, wanted: Desired) -> Slot:

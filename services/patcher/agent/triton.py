@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -30,8 +32,8 @@ _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDE
 class TritonGoneError(Exception):
     """Triton did not answer: it is ending, starting, or (`hangs`) has not answered in time."""
 
-    def __init__(self, hangs: bool) -> None:
-        super().__init__("Triton has not answered in time" if hangs else "Triton does not answer")
+    def __init__(self, hangs: bool, words: str = "") -> None:
+        super().__init__(words or ("Triton has not answered in time" if hangs else "Triton does not answer"))
         self.hangs = hangs
 
 
@@ -45,7 +47,7 @@ class Triton:
     def __init__(self, address: str, repository: Path) -> None:
         self._repository = repository
         self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
-        self._waiting: set[grpc.aio.UnaryUnaryCall] = set()
+        self._waiting: set[grpc.aio.Call] = set()
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     async def close(self) -> None:
@@ -110,22 +112,27 @@ class Triton:
     async def infer_decoupled(self, request: pb.ModelInferRequest, timeout: float) -> pb.ModelInferResponse:
         """The first answer of a model that may give several; the rest is not waited for."""
         call = self._stub.ModelStreamInfer(iter([request]), timeout=timeout)
-        try:
-            async for answer in call:
-                if answer.error_message:
-                    raise TritonRefusedError(self._words(answer.error_message))
-                return answer.infer_response
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-        finally:
-            call.cancel()
+        with self._awaited(call):
+            try:
+                async for answer in call:
+                    if answer.error_message:
+                        raise TritonRefusedError(self._words(answer.error_message))
+                    return answer.infer_response
+            finally:
+                call.cancel()
         raise TritonRefusedError("the model closed its stream without an answer")
 
     async def _call(self, method: str, request: Message, timeout: float):  # type: ignore[no-untyped-def]
         call = getattr(self._stub, method)(request, timeout=timeout)
+        with self._awaited(call):
+            return await call
+
+    @contextlib.contextmanager
+    def _awaited(self, call: grpc.aio.Call) -> Iterator[None]:
+        """Meanwhile the call can be given up; its errors are ours."""
         self._waiting.add(call)
         try:
-            return await call
+            yield
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error
         except asyncio.CancelledError:

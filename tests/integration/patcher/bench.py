@@ -69,14 +69,20 @@ class NodeBench:
     """Triton and agent of the node `name`; `desire` and `status` are the patcher's side."""
 
     def __init__(
-        self, folder: Path, consul: Consul, consul_url: str, env: Mapping[str, str] | None = None, name: str = "blue"
+        self,
+        folder: Path,
+        consul: Consul,
+        consul_url: str,
+        env: Mapping[str, str] | None = None,
+        name: str = "blue",
+        repository: Path | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
         self.consul = consul
         self.data = folder / "agent"
         self.triton = Triton(folder, extra=["--no-auto-complete"])
-        self.triton.repository = self.data / "repository"
+        self.triton.repository = repository or self.data / "repository"
         self.triton.models_file = self.data / "models.json"
         command = self.triton.process.command
         command[command.index("--repository") + 1] = str(self.triton.repository)
@@ -89,6 +95,7 @@ class NodeBench:
             "BMASE_AGENT_TRITON_HTTP": self.triton.http,
             "BMASE_AGENT_TRITON_METRICS": f"127.0.0.1:{self.triton.metrics_port}",
             "BMASE_AGENT_DRAIN_SECONDS": "1",
+            **({"BMASE_AGENT_REPOSITORY": str(repository)} if repository else {}),
             **(env or {}),
         }
         agent = [sys.executable, "-m", "services.patcher.agent"]

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from tritonclient.utils import InferenceServerException
 
 from infra.runtime.layout import CHECKOUT
+from services.kit.consul import Consul
 from services.patcher.documents import Step
 from tests.integration.patcher.bench import NodeBench, affine_files
 from tests.integration.patcher.bytes_registry import BytesRegistry
+from tests.support.consul import Consul as ConsulServer
 from tests.support.process import Process
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +89,21 @@ async def test_a_model_leaves_a_node_whose_triton_is_gone(node: NodeBench, regis
     await node.leaves("digits")
     assert node.preloaded() == []
     assert not (node.triton.repository / "digits").exists()
+
+
+async def test_serves_from_a_repository_on_another_disk(
+    consul: Consul, consul_server: ConsulServer, registry: BytesRegistry, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:  # a file system of its own on Linux
+        repository = Path(elsewhere) / "repository"
+        node = NodeBench(tmp_path, consul, consul_server.url, name="apart", repository=repository)
+        try:
+            await node.start()
+            await node.desire(registry.version("digits", 3, affine_files(2, 1)))
+            await node.reaches("digits", Step.READY, 3)
+            assert await node.answer("digits", 3) == [3.0] * 4
+            with node.triton.client() as client:
+                loaded = {model.name for model in client.get_model_repository_index().models if model.state == "READY"}
+            assert loaded == {"digits"}, "where versions are put together is no model"
+        finally:
+            await node.stop()

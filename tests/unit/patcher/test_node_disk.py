@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,28 @@ def test_a_configuration_that_cannot_be_read_is_refused(store: Store) -> None:
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a\\b", "x\0y"])
 def test_files_stay_in_their_folder(store: Store, tmp_path: Path, path: str) -> None:
     desired = _version(store, {path: (b"evil", FileRole.MODEL)})
+    repository = Repository(tmp_path / "repository", tmp_path, store)
     with pytest.raises(DomainError, match="leaves the version's folder"):
-        Repository(tmp_path / "repository", tmp_path, store).lay_out(desired)
+        repository.lay_out(desired)
+    assert not list(repository.root.rglob("*digits*")), "what was begun is cleared away"
+    assert repository.occupants == {}
+
+
+def test_a_repository_on_another_disk_than_the_agents_own_folder(store: Store, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:  # a file system of its own on Linux
+        repository = Repository(Path(elsewhere) / "repository", tmp_path, store)
+        assert repository.lay_out(_version(store, {"model.onnx": (b"net", FileRole.MODEL)}))
+        assert (repository.root / "digits" / "3" / "model.onnx").read_bytes() == b"net"
+        assert set(Repository(repository.root, tmp_path, store).occupants) == {"digits"}
+        repository.remove("digits")
+        assert not (repository.root / "digits").exists()
+
+
+def test_a_folder_that_nobody_noted_is_left_alone(store: Store, tmp_path: Path) -> None:
+    own = tmp_path / "repository" / "somebodys" / "1"
+    own.mkdir(parents=True)
+    assert Repository(tmp_path / "repository", tmp_path, store).occupants == {}
+    assert own.is_dir()
 
 
 def test_the_models_file_is_written_when_it_changes(tmp_path: Path) -> None:
