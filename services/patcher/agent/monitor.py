@@ -56,7 +56,8 @@ class Monitor:
 
     async def _look(self) -> None:
         try:
-            await self._triton.is_live()
+            if not await self._triton.is_live():
+                raise TritonGoneError(hangs=True, words="Triton says that it is not live")
             self._came()
             self._see(replace(self.view, loaded=await self._triton.index()))
             if not self.view.usable and time.monotonic() >= self._check_at:

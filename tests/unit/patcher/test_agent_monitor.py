@@ -13,9 +13,10 @@ class Served:
 
     def __init__(self) -> None:
         self.ends = asyncio.Event()
+        self.live = True
 
     async def is_live(self) -> bool:
-        return True
+        return self.live
 
     async def index(self) -> dict[str, frozenset[int]]:
         return {"m": frozenset({1})}
@@ -47,3 +48,18 @@ async def test_a_restart_between_two_looks_is_a_new_life() -> None:
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
+
+
+async def test_a_server_that_says_it_is_not_live_is_not_up() -> None:
+    triton = Served()
+    monitor = Monitor(triton, None, lambda: None)  # type: ignore[arg-type]
+    await monitor.look()
+    assert monitor.view.up
+    triton.live = False
+    for _ in range(2):
+        await monitor.look()
+    assert (monitor.view.up, monitor.view.gone) == (False, False), "what it has loaded is not known"
+    assert monitor.message == "Triton says that it is not live"
+    triton.live = True
+    await monitor.look()
+    assert (monitor.view.up, monitor.view.life) == (True, 2)
