@@ -1,10 +1,14 @@
-"""The state in SQL: read as one value, changed as one value in one transaction."""
+"""The state in SQL: changed as one value in one transaction.
+
+A read is of one moment on SQLite. On MySQL its tables are read one after the other, so it may be of several moments; a
+change never is, as it locks what it reads.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
@@ -34,6 +38,7 @@ REQUESTS_KEPT = 86_400.0
 DUPLICATE_ATTEMPTS = 3
 
 Row = Mapping[str, Any]
+ReplicaId = tuple[str, int, str]
 Change = Callable[[State], State]
 Result = TypeVar("Result")
 
@@ -127,13 +132,20 @@ async def _load(session: AsyncSession, *, lock: bool = False) -> State:
 
     deployments = [_deployment(row) for row in await rows(t.deployments, lock)]
     nodes = await rows(t.nodes, lock)
+    replicas = map(_replica, await rows(t.replicas, lock))
     return State(
         deployments={d.key: d for d in deployments},
-        replicas={r.id: r for r in map(_replica, await rows(t.replicas, lock))},
+        replicas=_of_known(replicas, deployments),
         nodes={row["name"]: NodeRecord(NodeInfo.model_validate_json(row["info"]), row["cordoned"]) for row in nodes},
         published={row["model"]: _published(row) for row in await rows(t.published)},
         gateways={row["name"]: row["seen"] for row in await rows(t.gateways)},
     )
+
+
+def _of_known(replicas: Iterable[Replica], deployments: Iterable[Deployment]) -> dict[ReplicaId, Replica]:
+    """Without those of a deployment that was made after the deployments were read: nobody has heard of it yet."""
+    known = {deployment.key for deployment in deployments}
+    return {replica.id: replica for replica in replicas if replica.key in known}
 
 
 async def _save(session: AsyncSession, table: Table, before: Mapping[Any, Row], after: Mapping[Any, Row]) -> None:
