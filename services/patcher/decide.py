@@ -185,7 +185,7 @@ def _demand(deployment: Deployment, state: State, seen: Observation) -> Demand:
 def _wanted(deployment: Deployment, running: int) -> int:
     if deployment.phase is Phase.ACTIVE:
         return deployment.replicas if deployment.held else 0
-    return running if deployment.force else 0  # force: first the route lets go of it
+    return running if deployment.phase is Phase.LEAVING else 0  # first the route lets go of it
 
 
 def _failed(deployment: Deployment, node: str, seen: Observation) -> bool:
@@ -234,5 +234,5 @@ def _publish(state: State, seen: Observation, rules: Rules) -> Iterator[Transiti
 
 def _release(state: State, seen: Observation, rules: Rules) -> Iterator[Transition]:
     for deployment in state.deployments.values():
-        if deployment.phase is Phase.DRAINING and not deployment.force and not state.replicas_of(deployment.key):
+        if deployment.phase is Phase.DRAINING and not state.replicas_of(deployment.key):
             yield Mark(replace(deployment, phase=Phase.RELEASING), "release")

@@ -119,6 +119,20 @@ class TakeFromRoute:
         return f"take {self.deployment.model}/{self.deployment.version} from the route"
 
 
+@dataclass(frozen=True, slots=True)
+class CheckRoute:
+    """Look whether the route needs the version that is to leave; while it drains once more, as weights may change.
+
+    That there is no route says nothing before Consul's word counts again.
+    """
+
+    deployment: Deployment
+    settled: bool = True
+
+    def __str__(self) -> str:
+        return f"check that no route needs {self.deployment.model}/{self.deployment.version}"
+
+
 Effect = (
     PutDesired
     | DeleteDesired
@@ -130,6 +144,7 @@ Effect = (
     | ReleaseHold
     | GiveRoute
     | TakeFromRoute
+    | CheckRoute
 )
 
 
@@ -197,9 +212,12 @@ def _reports(state: State, seen: Observation, rules: Rules) -> Iterator[Effect]:
 def _of_deployment(deployment: Deployment, state: State, seen: Observation) -> Iterator[Effect]:
     if deployment.phase is Phase.RELEASING:
         yield ReleaseHold(deployment)
+    elif deployment.phase is Phase.LEAVING:
+        yield TakeFromRoute(deployment) if deployment.force else CheckRoute(deployment, seen.settled)
     elif deployment.phase is Phase.DRAINING:
-        if deployment.force:
-            yield TakeFromRoute(deployment)
+        drains = any(replica.seat is Seat.DRAINING for replica in state.replicas_of(deployment.key))
+        if drains and not deployment.force:
+            yield CheckRoute(deployment, seen.settled)
     elif not deployment.held:
         if not deployment.reason:
             yield Hold(deployment)

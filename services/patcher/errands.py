@@ -14,7 +14,7 @@ import structlog
 from services.kit.errors import DomainError
 from services.patcher import effects as fx
 from services.patcher.routes import Routes
-from services.patcher.state import Deployment, Finish, Mark, RouteWish, Transition
+from services.patcher.state import Deployment, Finish, Key, Mark, Phase, RouteWish, Stay, Transition
 from services.patcher.versions import Versions, translated
 
 log = structlog.get_logger(__name__)
@@ -22,30 +22,34 @@ log = structlog.get_logger(__name__)
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 5.0
 
-Errand = fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute
+Errand = fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute | fx.CheckRoute
+Failing = tuple[type, Key]
 # Keeps what the errand has settled; the deployment is looked up anew, as it may have changed meanwhile.
 Keep = Callable[[Deployment, Callable[[Deployment], Transition]], Awaitable[None]]
 
 
 class Errands:
-    """The leader's errands. Those of one model's route never run together: the older deployment goes first."""
+    """The leader's errands.
+
+    Those that change one model's route never run together. One that waits after a failure holds no other one up.
+    """
 
     def __init__(self, versions: Versions, routes: Routes, keep: Keep) -> None:
         self._versions = versions
         self._routes = routes
         self._keep = keep
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._failures: dict[str, tuple[int, float]] = {}  # how often in a row, not again before
+        self._failures: dict[Failing, tuple[int, float]] = {}  # how often in a row, not again before
 
     def start(self, effect: Errand) -> None:
         """Runs the errand, unless it runs or waits after a failure."""
-        key = _key(effect)
-        _, not_before = self._failures.get(key, (0, 0.0))
-        if key in self._running or time.monotonic() < not_before:
+        lane = _lane(effect)
+        _, not_before = self._failures.get(_failing(effect), (0, 0.0))
+        if lane in self._running or time.monotonic() < not_before:
             return
-        task = asyncio.create_task(self._run(key, effect))
-        self._running[key] = task
-        task.add_done_callback(lambda _: self._running.pop(key, None))
+        task = asyncio.create_task(self._run(effect))
+        self._running[lane] = task
+        task.add_done_callback(lambda _: self._running.pop(lane, None))
 
     async def stop(self) -> None:
         tasks = list(self._running.values())
@@ -53,22 +57,23 @@ class Errands:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, key: str, effect: Errand) -> None:
+    async def _run(self, effect: Errand) -> None:
         try:
             await self._carry_out(effect)
-            self._failures.pop(key, None)
+            self._failures.pop(_failing(effect), None)
         except (DomainError, grpc.aio.AioRpcError) as error:
             refusal = error if isinstance(error, DomainError) else translated(error, _peer(effect))
-            await self._later(key, effect, refusal.message)
+            await self._later(effect, refusal.message)
         except Exception as error:
             log.error("errand_defect", errand=str(effect), exc_info=error)
-            await self._later(key, effect, "an internal error; the patcher's log says more")
+            await self._later(effect, "an internal error; the patcher's log says more")
 
-    async def _later(self, key: str, effect: Errand, cause: str) -> None:
+    async def _later(self, effect: Errand, cause: str) -> None:
         """Tries again later, and tells whoever looks at the deployment what it waits for."""
-        count = self._failures.get(key, (0, 0.0))[0] + 1
+        failing = _failing(effect)
+        count = self._failures.get(failing, (0, 0.0))[0] + 1
         wait = min(FIRST_RETRY * 2 ** min(count - 1, 10), LONGEST_RETRY)
-        self._failures[key] = (count, time.monotonic() + wait)
+        self._failures[failing] = (count, time.monotonic() + wait)
         if count == 1:
             log.warning("errand_waits", errand=str(effect), cause=cause)
         message = f"{_ASKS[type(effect)]}: {cause}"
@@ -93,7 +98,13 @@ class Errands:
                 )
             case fx.TakeFromRoute():
                 await self._routes.let_go(deployment)
-                await self._keep(deployment, lambda d: Mark(replace(d, force=False, message=""), "out of the route"))
+                await self._keep(deployment, past_route)
+            case fx.CheckRoute(_, settled):
+                if not settled and not await self._routes.exists(deployment.model):
+                    return
+                used = await self._routes.uses(deployment.model, deployment.version)
+                if used or deployment.phase is Phase.LEAVING:
+                    await self._keep(deployment, lambda d: checked(d, used))
 
 
 _ASKS = {
@@ -101,6 +112,7 @@ _ASKS = {
     fx.ReleaseHold: "waits for the registry to take back its hold",
     fx.GiveRoute: "ready, but its route waits for the gateway",
     fx.TakeFromRoute: "waits for the gateway to take it from the route",
+    fx.CheckRoute: "waits until it can be seen that no route needs it",
 }
 
 
@@ -111,11 +123,29 @@ def _held(deployment: Deployment, refusal: DomainError | None) -> Transition:
     return Mark(replace(deployment, reason=refusal.reason.value, message=message), "refused")
 
 
-def _key(effect: Errand) -> str:
+def checked(deployment: Deployment, used: bool) -> Transition:
+    """What is released is gone, and stays so."""
+    if used and deployment.phase in (Phase.LEAVING, Phase.DRAINING):
+        return Stay(deployment)
+    return past_route(deployment)
+
+
+def past_route(deployment: Deployment) -> Transition:
+    """On from LEAVING; an answer that comes late changes nothing."""
+    leaves = deployment.phase is Phase.LEAVING
+    return Mark(replace(deployment, phase=Phase.DRAINING, message="") if leaves else deployment, "out of the route")
+
+
+def _lane(effect: Errand) -> str:
+    """Errands of one lane never run together."""
     d = effect.deployment
     if isinstance(effect, fx.GiveRoute | fx.TakeFromRoute):
         return f"route {d.model}"
-    return f"hold {d.model}/{d.version}"
+    return f"{'check' if isinstance(effect, fx.CheckRoute) else 'hold'} {d.model}/{d.version}"
+
+
+def _failing(effect: Errand) -> Failing:
+    return type(effect), effect.deployment.key
 
 
 def _peer(effect: Errand) -> str:

@@ -15,7 +15,7 @@ from services.kit.errors import DomainError
 from services.kit.leader import Leadership
 from services.patcher import effects as fx
 from services.patcher.decide import Rules, settle
-from services.patcher.errands import Errands, Keep
+from services.patcher.errands import Errand, Errands, Keep
 from services.patcher.hub import Hub
 from services.patcher.publish import Publisher, Written
 from services.patcher.records import Records
@@ -124,7 +124,7 @@ class Loop:
             self._hub.notify()
         self._nap = nap(state, time.time())
         for effect in fx.effects(state, seen, self._rules):
-            if isinstance(effect, fx.Hold | fx.ReleaseHold | fx.GiveRoute | fx.TakeFromRoute):
+            if isinstance(effect, Errand):
                 errands.start(effect)
             else:
                 await _published(publisher, effect)

@@ -101,7 +101,7 @@ def summarise(deployment: Deployment, said: Sequence[Said]) -> Summary:
             return Summary(
                 pb.Deployment.STATE_DEPLOYING, message=deployment.message or "ready; the route is being made"
             )
-        return Summary(pb.Deployment.STATE_READY)
+        return Summary(pb.Deployment.STATE_READY, deployment.reason, deployment.message if deployment.reason else "")
     obstacle = next((s for s in asked if s.step in (Step.FAILED, Step.LOST)), None)
     reason = deployment.reason or (obstacle.reason if obstacle else "")
     message = deployment.message or (f"{obstacle.node}: {obstacle.message}" if obstacle else "")

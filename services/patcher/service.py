@@ -84,7 +84,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         def leave(now: Deployment) -> Deployment:
             if now.phase is not Phase.ACTIVE:
                 return now
-            return replace(now, phase=Phase.DRAINING, force=asked.force, reason="", message="")
+            return replace(now, phase=Phase.LEAVING, force=asked.force, reason="", message="")
 
         return await self._changed(asked.name.key, leave)
 

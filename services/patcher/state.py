@@ -22,15 +22,23 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
+from bmase.reasons import Reason
+
 from services.patcher.documents import NodeInfo
 
 Key = tuple[str, int]  # model, version
 
 
 class Phase(StrEnum):
-    """Of a deployment: wanted, on its way out, or out and waiting for the registry to take back the hold."""
+    """Of a deployment, in this order.
+
+    LEAVING    to go, and served as before: first its model's route is looked at, or with force made to let go of it
+    DRAINING   on its way out, as its replicas are
+    RELEASING  out; the registry is to take back the hold
+    """
 
     ACTIVE = "active"
+    LEAVING = "leaving"
     DRAINING = "draining"
     RELEASING = "releasing"
 
@@ -114,7 +122,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A node that has introduced itself once; known until it is forgotten, whatever Consul says."""
+    """A node that has introduced itself once, and is known from then on, whatever Consul says."""
 
     info: NodeInfo
     cordoned: bool = False
@@ -249,6 +257,23 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Stay:
+    """The route needs the version after all: it is wanted as before, and what its nodes still have comes back."""
+
+    deployment: Deployment
+
+    def apply(self, state: State) -> State:
+        words = f"the route of {self.deployment.model} sends requests to it; it stays deployed"
+        active = replace(self.deployment, phase=Phase.ACTIVE, reason=Reason.VERSION_IN_ROUTE.value, message=words)
+        leaving = [r for r in state.replicas_of(active.key) if r.seat in DESIRED - RUNNING]
+        back = {r.id: replace(r, seat=Seat.ASSIGNED) for r in leaving}
+        return replace(Mark(active, "keep").apply(state), replicas={**state.replicas, **back})
+
+    def __str__(self) -> str:
+        return f"keep {self.deployment.model}/{self.deployment.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The deployment is out and its hold released: nothing of it is left."""
 
@@ -277,7 +302,7 @@ class Publish:
         return f"publish {self.model} r{self.published.revision} {versions or 'nothing'}"
 
 
-Transition = LearnNode | SeeGateway | ForgetGateway | Sit | Leave | Mark | Finish | Publish
+Transition = LearnNode | SeeGateway | ForgetGateway | Sit | Leave | Mark | Stay | Finish | Publish
 
 
 def applied(state: State, transitions: Iterable[Transition]) -> State:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from bmase import names
 from bmase.core.calls import Call, Listing, Watch
 from bmase.core.registry import new_request_id
-from bmase.errors import DeploymentFailed, NotFound, TimedOut
+from bmase.errors import DeploymentFailed, NotFound, PreconditionFailed, TimedOut
 from bmase.patcher.v1 import deployment_pb2 as pb
+from bmase.reasons import Reason
 
 SERVICE = "/bmase.patcher.v1.DeploymentService/"
 DEPLOY_TIMEOUT = 600.0
@@ -80,7 +81,13 @@ def ready(seen: pb.Deployment) -> bool:
 
 
 def gone(seen: pb.Deployment) -> bool:
-    """True when the version is out of service and unloaded."""
+    """True when the version is out of service and unloaded; PreconditionFailed when its route needed it after all."""
+    if seen.reason == Reason.VERSION_IN_ROUTE:
+        raise PreconditionFailed(
+            f"{seen.name} is {state_word(seen)} again: {seen.message}",
+            reason=seen.reason,
+            hint="Give its traffic to another version first (`bmase route weights`), or use force.",
+        )
     return bool(seen.state == pb.Deployment.STATE_GONE)
 
 

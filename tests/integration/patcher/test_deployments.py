@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 
 import grpc
 import pytest
+from bmase.gateway.v1 import route_pb2
 from bmase.patcher.v1 import deployment_pb2 as pb
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2
@@ -138,6 +139,32 @@ async def test_waits_for_a_gateway_that_has_not_heard(
     finally:
         gateway.deaf = False
     await platform.reaches("calm", number, D.STATE_GONE)
+
+
+async def test_weights_that_come_while_it_leaves_keep_it(
+    platform: Platform, gateway: Gateway, nodes: dict[str, NodeBench]
+) -> None:
+    number = await platform.push_affine("needed", 2)
+    await platform.deploy("needed", number, no_route=True)
+    told = await platform.reaches("needed", number, D.STATE_READY)
+    gateway.deaf = True
+    try:
+        await platform.undeploy("needed", number)
+
+        async def withdrawn() -> bool:
+            return not await platform.placed("needed")
+
+        await eventually(withdrawn, "out of the placements")
+        weighted = route_pb2.WeightedVersion(version=number, weight=100)
+        route = route_pb2.Route(name="routes/needed", versions=[weighted])
+        await gateway.UpdateRoute(route_pb2.UpdateRouteRequest(route=route), None)
+    finally:
+        gateway.deaf = False
+    kept = await platform.reaches("needed", number, D.STATE_READY)
+    assert (kept.reason, kept.ready_replicas) == (Reason.VERSION_IN_ROUTE, 1)
+    assert kept.message == "the route of needed sends requests to it; it stays deployed"
+    assert await platform.placed("needed") == {str(number): (told.placements[0].node,)}
+    assert await nodes[told.placements[0].node].answer("needed") == [2.0] * 4
 
 
 async def test_a_route_that_a_person_removed_is_not_made_again(platform: Platform, gateway: Gateway) -> None:

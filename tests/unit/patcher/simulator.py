@@ -17,9 +17,10 @@ from services.patcher import effects as fx
 from services.patcher.decide import Rules, settle
 from services.patcher.documents import Desired, GatewayReport, NodeInfo, Status, Step, Synced
 from services.patcher.effects import effects
+from services.patcher.errands import checked, past_route
 from services.patcher.observation import NodeView, Observation, PlacementsView
 from services.patcher.report import deployment_message
-from services.patcher.state import Deployment, Finish, Mark, NodeRecord, Phase, RouteWish, State
+from services.patcher.state import Deployment, Finish, Key, Mark, NodeRecord, Phase, RouteWish, State
 
 DASHES = "----"
 GIB = 2**30
@@ -35,6 +36,7 @@ class World:
     index: int = 10
     holding: bool = True  # whether the registry answers
     routes: bool = True  # whether the gateway's API answers
+    weighted: frozenset[Key] = frozenset()  # what routes send requests to, by somebody's hand
 
     def run(self, line: str) -> list[str]:
         command, *words = shlex.split(line)
@@ -100,6 +102,11 @@ class World:
     def do_routes(self, word: str) -> None:
         self.routes = word == "up"
 
+    def do_weight(self, name: str, percent: str) -> None:
+        """A person gives traffic to the version, or takes it away."""
+        key = self._deployment(name).key
+        self.weighted = self.weighted | {key} if int(percent) else self.weighted - {key}
+
     # --- what people ask for
 
     def do_deploy(self, name: str, replicas: str = "1", pool: str = "", gib: str = "1", backend: str = "") -> None:
@@ -121,7 +128,8 @@ class World:
         self._write(replace(before, replicas=int(replicas), generation=before.generation + 1))
 
     def do_undeploy(self, name: str, force: str = "no") -> None:
-        self._write(replace(self._deployment(name), phase=Phase.DRAINING, force=force == "yes"))
+        leaving = replace(self._deployment(name), phase=Phase.LEAVING, force=force == "yes", reason="", message="")
+        self._write(leaving)
 
     def do_cordon(self, name: str) -> None:
         record = NodeRecord(self.state.nodes[name].info, cordoned=True)
@@ -198,8 +206,14 @@ class World:
 
     def _act_TakeFromRoute(self, effect: fx.TakeFromRoute) -> bool:
         if self.routes:
-            self.state = Mark(replace(effect.deployment, force=False), "taken").apply(self.state)
+            self.state = past_route(effect.deployment).apply(self.state)
         return self.routes
+
+    def _act_CheckRoute(self, effect: fx.CheckRoute) -> bool:
+        used = effect.deployment.key in self.weighted
+        if used or effect.deployment.phase is Phase.LEAVING:
+            self.state = checked(effect.deployment, used).apply(self.state)
+        return True
 
     def _see(self, **changes: Any) -> None:
         self.seen = replace(self.seen, **changes)

@@ -15,7 +15,15 @@ from bmase.core import deployments, registry, routes
 from bmase.core.calls import Backoff, Follow
 from bmase.core.registry import NewVersion
 from bmase.core.routes import Mirror, Override, RouteSpec, Sticky
-from bmase.errors import AlreadyExists, DeploymentFailed, InvalidArgument, NotFound, TimedOut, Unavailable
+from bmase.errors import (
+    AlreadyExists,
+    DeploymentFailed,
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    TimedOut,
+    Unavailable,
+)
 from bmase.gateway.v1 import route_pb2
 from bmase.patcher.v1 import deployment_pb2
 from bmase.reasons import Reason
@@ -302,6 +310,19 @@ def test_running_out_of_time_says_what_was_seen_last() -> None:
     with pytest.raises(TimedOut, match="pending: no node has room") as late, waiting.explained():
         raise TimedOut("deadline")
     assert late.value.reason == "NO_CAPACITY"
+
+
+def test_a_version_that_its_route_keeps_is_not_waited_for() -> None:
+    waiting = deployments.Waiting(deployments.gone, "digits", 1, 5)
+    assert not waiting.saw(_seen(deployment_pb2.Deployment.STATE_DRAINING))
+    with pytest.raises(PreconditionFailed, match="ready again: the route sends requests to it"):
+        waiting.saw(
+            _seen(
+                deployment_pb2.Deployment.STATE_READY,
+                reason=Reason.VERSION_IN_ROUTE,
+                message="the route sends requests to it",
+            )
+        )
 
 
 def test_a_deployment_that_is_not_there_is_gone() -> None:
