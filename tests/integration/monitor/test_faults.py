@@ -167,3 +167,24 @@ def test_a_dead_node_is_not_held_against_its_version_at_once(platform: Platform,
     assert said.verdict == evidence_pb2.Evidence.VERDICT_HOLD
     assert said.candidate.errors <= 5  # those that were on the node when it died
     leading.end("dead")
+
+
+def test_a_leader_that_hung_finds_another_in_its_place_and_steps_back(platform: Platform, leading: Monitor) -> None:
+    other = Monitor(platform.folder, platform.consul, "heir")
+    try:
+        other.start()
+        leading.compare("hung-leader", MODEL)
+        leading.process.suspend()
+        try:
+            other.lead()
+            eventually(lambda: other.compare("hung-leader", MODEL).state == 1, "the heir judges")
+        finally:
+            leading.process.resume()
+        eventually(lambda: not leading.serves, "the first one steps back", timeout=20)
+        assert other.get("hung-leader").state == 1
+        other.process.stop()
+        leading.lead()
+        eventually(lambda: leading.get("hung-leader").state == 1, "what it kept goes on")
+        leading.end("hung-leader")
+    finally:
+        other.process.stop()
