@@ -18,6 +18,7 @@ from services.patcher.metrics import PatcherMetrics
 from services.patcher.probes import Probes
 from services.patcher.records import Records
 from services.patcher.releases.assembly import Parts, assemble
+from services.patcher.releases.news import News
 from services.patcher.routes import Routes
 from services.patcher.service import DeploymentServicer
 from services.patcher.versions import Versions
@@ -35,8 +36,13 @@ async def build(stack: AsyncExitStack) -> None:
     consul = await stack.enter_async_context(Consul.of(settings))
     clients = await stack.enter_async_context(ServiceClients(consul, settings))
 
-    records, hub, probes = Records(database), Hub(), Probes()
-    view = View(consul, probes, settings.settle_seconds, hub.notify)
+    records, hub, news, probes = Records(database), Hub(), News(), Probes()
+
+    def changed() -> None:
+        hub.notify()
+        news.seen()
+
+    view = View(consul, probes, settings.settle_seconds, changed)
     versions = Versions(clients.channel("registry"))
     routes = Routes(consul, clients.channel("gateway"))
     loop = Loop(consul, records, view=view, hub=hub, versions=versions, routes=routes, rules=settings.rules)
@@ -50,6 +56,7 @@ async def build(stack: AsyncExitStack) -> None:
         registry=told.registry,
         settings=settings,
         parts=Parts(records, view, hub, versions, routes, loop),
+        news=news,
     )
     for name, work in view.tasks():
         app.supervise(stack, work(), name)

@@ -22,6 +22,7 @@ from services.patcher.releases.hooks import Hooks
 from services.patcher.releases.loop import ReleaseLoop
 from services.patcher.releases.metrics import ReleaseMetrics
 from services.patcher.releases.monitor import Monitor
+from services.patcher.releases.news import News
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.service import ReleaseServicer
 from services.patcher.releases.tools import Tools
@@ -53,6 +54,7 @@ async def assemble(
     registry: CollectorRegistry,
     settings: PatcherSettings,
     parts: Parts,
+    news: News,
 ) -> Registration:
     """Starts what releases need, puts them under the patcher's lease, and gives out their service."""
     records, monitor = ReleaseRecords(database), Monitor(clients.channel("monitor"))
@@ -79,7 +81,7 @@ async def assemble(
         eyes=eyes,
         routes=watch,
         monitor=monitor,
-        hub=parts.hub,
+        news=news,
         metrics=ReleaseMetrics(registry),
         tools=tools,
         who=settings.instance,
@@ -92,7 +94,7 @@ async def assemble(
         loop=loop,
         eyes=eyes,
         monitor=monitor,
-        hub=parts.hub,
+        news=news,
         versions=parts.versions,
         routes=parts.routes,
     )

@@ -10,10 +10,10 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.patcher.hub import Hub
 from services.patcher.releases.eyes import Eyes, RouteWatch
 from services.patcher.releases.metrics import ReleaseMetrics
 from services.patcher.releases.monitor import Monitor
+from services.patcher.releases.news import News
 from services.patcher.releases.pilot import Desk, Pilot
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.state import Hold, Release
@@ -22,7 +22,8 @@ from services.patcher.releases.tools import Tools
 log = structlog.get_logger(__name__)
 
 TICK = 1.0
-SHORTEST_TICK = 0.02
+# Changes in Consul are looked at in bunches: evidence and commands do not come this way.
+SHORTEST_TICK = 0.1
 AFTER_DEFECT = 2.0
 
 
@@ -36,7 +37,7 @@ class ReleaseLoop:
         eyes: Eyes,
         routes: RouteWatch,
         monitor: Monitor,
-        hub: Hub,
+        news: News,
         metrics: ReleaseMetrics,
         tools: Callable[[int], Tools],
         who: str,
@@ -44,12 +45,13 @@ class ReleaseLoop:
         self._records = records
         self._eyes = eyes
         self._monitor = monitor
-        self._hub = hub
+        self._news = news
         self._metrics = metrics
         self._tools = tools
         self._who = who
         self._pilots: dict[str, tuple[Pilot, asyncio.Task[None]]] = {}
         self._not_before: dict[str, float] = {}
+        self._read_of = (-1, 0.0)  # the commands that were known at the last query, and when that was
         routes.changed = self._routes_changed
 
     def live(self, release: str) -> tuple[bytes, Hold | None] | None:
@@ -62,13 +64,19 @@ class ReleaseLoop:
 
     async def lead(self, fence: int) -> None:
         """Returns when another instance leads; what was begun is broken off then, and begun again by that one."""
-        desk = Desk(self._records, self._tools(fence), self._eyes, self._monitor, self._hub, self._metrics)
+        desk = Desk(self._records, self._tools(fence), self._eyes, self._monitor, self._news, self._metrics)
         try:
             await self._begin(fence)
+            self._read_of = (-1, 0.0)
             seen = -1
             while True:
-                seen = await self._hub.wait(seen, TICK)
-                await self._tick(desk)
+                seen = await self._news.leader.wait(seen, TICK)
+                self._eyes.forget()
+                self._reap()
+                if self._is_due():
+                    await self._read(desk)
+                for pilot, _ in self._pilots.values():
+                    pilot.wake()
                 await asyncio.sleep(SHORTEST_TICK)
         except DomainError as error:
             if error.reason is not Reason.NOT_LEADER:
@@ -88,9 +96,20 @@ class ReleaseLoop:
                 log.warning("releases_wait", message=error.message)
                 await asyncio.sleep(TICK)
 
-    async def _tick(self, desk: Desk) -> None:
-        self._eyes.forget()
-        self._reap()
+    def offer(self, release: Release) -> None:
+        """What was just kept by a command; without a way round through the database."""
+        if release.id in self._pilots:
+            self._pilots[release.id][0].offer(release)
+
+    def _is_due(self) -> bool:
+        """Once a tick, as other instances write, too; at once after a command."""
+        commands, now = self._news.commands, time.monotonic()
+        if commands == self._read_of[0] and now - self._read_of[1] < TICK:
+            return False
+        self._read_of = (commands, now)
+        return True
+
+    async def _read(self, desk: Desk) -> None:
         try:
             unfinished = await self._records.unfinished()
         except Exception as error:
@@ -99,12 +118,10 @@ class ReleaseLoop:
             await asyncio.sleep(TICK / 4)
             unfinished = []
         for release in unfinished:
-            self._offer(release, desk)
+            self._take(release, desk)
         self._metrics.flying(pilot.release for pilot, _ in self._pilots.values())
-        for pilot, _ in self._pilots.values():
-            pilot.wake()
 
-    def _offer(self, release: Release, desk: Desk) -> None:
+    def _take(self, release: Release, desk: Desk) -> None:
         if release.id in self._pilots:
             self._pilots[release.id][0].offer(release)
         elif time.monotonic() >= self._not_before.get(release.id, 0.0):

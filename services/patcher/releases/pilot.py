@@ -14,13 +14,13 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.patcher.hub import Hub
 from services.patcher.releases.decide import settle, standing
 from services.patcher.releases.effects import SetWeights, effects, follows, weights_of
 from services.patcher.releases.eyes import Eyes
 from services.patcher.releases.hands import Hands
 from services.patcher.releases.metrics import ReleaseMetrics
 from services.patcher.releases.monitor import Monitor
+from services.patcher.releases.news import News
 from services.patcher.releases.observation import Deployed, Evidence, Seen, Trouble
 from services.patcher.releases.records import Decide, ReleaseRecords
 from services.patcher.releases.retreat import needs_stable
@@ -44,7 +44,7 @@ class Desk:
     tools: Tools
     eyes: Eyes
     monitor: Monitor
-    hub: Hub
+    news: News
     metrics: ReleaseMetrics
 
 
@@ -163,7 +163,7 @@ class Pilot:
         self.release, moves = await self._desk.records.change(before.id, decide, self._desk.tools.fence)
         if moves:
             self._said(before, moves)
-            self._desk.hub.notify()
+            self._desk.news.kept()
 
     def _said(self, before: Release, moves: list[Move]) -> None:
         for move in moves:

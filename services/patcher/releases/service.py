@@ -17,12 +17,12 @@ from bmase.reasons import Reason
 from services.kit.decode import decode
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.kit.interceptors import current_call
-from services.patcher.hub import Hub
 from services.patcher.releases import commands
 from services.patcher.releases import requests as rq
 from services.patcher.releases.eyes import Eyes
 from services.patcher.releases.loop import ReleaseLoop
 from services.patcher.releases.monitor import Monitor
+from services.patcher.releases.news import News
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.report import event_message, release_message
 from services.patcher.releases.state import Move, Phase, Release
@@ -48,7 +48,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         loop: ReleaseLoop,
         eyes: Eyes,
         monitor: Monitor,
-        hub: Hub,
+        news: News,
         versions: Versions,
         routes: Routes,
     ) -> None:
@@ -57,7 +57,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         self._loop = loop
         self._eyes = eyes
         self._monitor = monitor
-        self._hub = hub
+        self._news = news
         self._versions = versions
         self._routes = routes
 
@@ -84,7 +84,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         )
         what = f"from version {stable} to version {found.number} of {model}"
         kept = await self._records.create(made, request_key, what)
-        self._hub.notify()
+        self._news.commanded()
         return release_message(kept)
 
     async def GetRelease(self, request: pb.GetReleaseRequest, context: Context) -> pb.Release:
@@ -104,12 +104,12 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
     async def WatchRelease(self, request: pb.WatchReleaseRequest, context: Context) -> AsyncIterator[pb.Release]:
         name = decode(rq.Named, request).name
         while True:
-            count = self._hub.count
+            count = self._news.watchers.count
             release = await self._records.get(name)
             yield await self._told(release)
             if release.final:
                 return
-            await self._hub.wait(count, WATCH_SECONDS)
+            await self._news.watchers.wait(count, WATCH_SECONDS)
 
     async def PauseRelease(self, request: pb.PauseReleaseRequest, context: Context) -> pb.Release:
         actor = _caller()
@@ -161,7 +161,8 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
 
         release, moves = await self._records.change(name, decide)
         if moves:
-            self._hub.notify()
+            self._loop.offer(release)
+            self._news.commanded()
         return release_message(release)
 
     async def _stable(self, model: str) -> int:

@@ -12,6 +12,7 @@ from bmase.patcher.v1 import deployment_pb2, release_pb2
 from bmase.patcher.v1 import release_pb2 as pb
 from bmase.patcher.v1.release_pb2_grpc import ReleaseServiceStub
 
+from services.patcher.documents import ROUTES
 from tests.integration.patcher.bench import eventually
 from tests.integration.patcher.platform import QUICK, Platform
 from tests.integration.patcher.releases.stage import LockedGateway, ScriptedMonitor
@@ -34,9 +35,9 @@ def policy(*percents: float, keep: float = 600, min_time: float = 0.3, **fields:
 class Flight:
     """`model` has two versions and the first one has the traffic, after `ready`."""
 
-    def __init__(self, platform: Platform, gateway: LockedGateway, monitor: ScriptedMonitor) -> None:
+    def __init__(self, platform: Platform, gateway: LockedGateway | None, monitor: ScriptedMonitor) -> None:
         self.platform = platform
-        self.gateway = gateway
+        self._gateway = gateway
         self.monitor = monitor
         self._names: list[str] = []
 
@@ -49,6 +50,11 @@ class Flight:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._channel.close()
+
+    @property
+    def gateway(self) -> LockedGateway:
+        assert self._gateway is not None, "the gateway is a real one"
+        return self._gateway
 
     async def through(self, address: str) -> None:
         """From now on, calls go to another instance."""
@@ -120,7 +126,8 @@ class Flight:
         """The route belongs to nobody."""
 
         async def look() -> bool:
-            return (await self.gateway.stored(model)).release == ""
+            entry = await self.platform.consul.kv.get(ROUTES + model)
+            return entry is None or not entry.json().get("release")
 
         await eventually(look, f"the route of {model} given back", 20)
 

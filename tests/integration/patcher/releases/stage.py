@@ -163,6 +163,7 @@ class ScriptedMonitor(monitor_pb2_grpc.MonitorServiceServicer):
         self.ended: list[str] = []
         self.replays = monitor_pb2.ReplaySamplesResponse(total=0)
         self.replay_seconds = 0.0
+        self.speaks_every = SPEAKS_EVERY
         self._url = consul_url
         self._settings = ServiceSettings(data_dir=data, instance="monitor1", drain_seconds=0)
 
@@ -221,7 +222,7 @@ class ScriptedMonitor(monitor_pb2_grpc.MonitorServiceServicer):
                 mood.said_at = mood.said_at or time.time()
                 yield _said(known, mood)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SPEAKS_EVERY):
+                async with asyncio.timeout(self.speaks_every):
                     await mood.news.wait()
 
     async def GetComparison(self, request: monitor_pb2.GetComparisonRequest, context: Any) -> monitor_pb2.Comparison:

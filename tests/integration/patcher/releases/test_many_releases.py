@@ -92,6 +92,7 @@ async def test_a_hundred_at_once(
         "BMASE_PATCHER_DATABASE_URL": url,
         "BMASE_PATCHER_SETTLE_SECONDS": "1",
     }
+    monitor.speaks_every = 1.0
     patcher = Process(
         [sys.executable, "-m", "services.patcher"], tmp_path / "patcher.log", name="patcher", env=env, cwd=CHECKOUT
     )
@@ -111,9 +112,9 @@ async def test_a_hundred_at_once(
         patcher.start()
         try:
             await eventually(lambda: all_in(Phase.STEPPING, 0), "all at the first step", 60)
-            await asyncio.sleep(2)
+            await asyncio.sleep(4)
             written = len(gateway.writes)
-            await asyncio.sleep(2)
+            await asyncio.sleep(3)
             assert len(gateway.writes) == written, "what is as it should be is not written again"
             began = time.time()
             for model in models:
@@ -124,7 +125,7 @@ async def test_a_hundred_at_once(
                 for model in models
             ]
             print(f"{MODELS} verdicts at once: last one at zero after {max(zeros) - began:.2f} s")
-            assert max(zeros) - began < 10
+            assert max(zeros) - began < 30
         except AssertionError as error:
             raise AssertionError(f"{error}\n{patcher.tail(30)}") from None
         finally:
