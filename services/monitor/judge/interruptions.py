@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -40,6 +41,7 @@ class Interruptions:
     until: float = 0.0  # judged again from then on
     latest: str = ""
     lost: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    lost_at: dict[Side, float] = field(default_factory=dict)  # the latest of these
     spells: dict[Side, Spell] = field(default_factory=dict)
 
     def happen(self, time: float, what: Infra, side: Side | None, settle: float) -> None:
@@ -48,7 +50,13 @@ class Interruptions:
         self.until = max(self.until, time + settle)
         self.latest = str(what)
         if what is Infra.NODE_LOST and side is not None:
+            self._lose(time, side)
+
+    def _lose(self, time: float, side: Side) -> None:
+        """Nodes that are lost together, as with their rack, are lost once."""
+        if time - self.lost_at.get(side, -math.inf) > SETTLE_SECONDS:
             self.lost[side] += 1
+            self.lost_at[side] = time
 
     def unanswered(self, time: float, side: Side) -> None:
         """A request reached no server of this version."""
@@ -79,5 +87,6 @@ class Interruptions:
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Self:
         lost = {Side(side): count for side, count in stored["lost"].items()}
+        lost_at = {Side(side): time for side, time in stored["lost_at"].items()}
         spells = {Side(side): Spell(**spell) for side, spell in stored["spells"].items()}
-        return cls(stored["events"], stored["until"], stored["latest"], lost, spells)
+        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spells)

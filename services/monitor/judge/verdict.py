@@ -9,10 +9,10 @@ without a change of any number, so that a monitor that restarts goes on where it
     judge.outcome(Side.STABLE, client, request_time, wrong=True, share=0.1, sticky=False)     # each label, late or not
     judge.evidence(now)
 
-`share` is the candidate's declared part of the two versions' requests when the request was assigned, None while weights
-change and nobody can say: such counts go to the totals only, such events nowhere. That holds for counts of gateways that
-are not at the latest weights, too. A crossed limit is kept (`rolled_back`) from the call that crossed it on, whatever
-comes later.
+`share` is the candidate's declared part of the two versions' requests when the request was assigned, None while
+weights change and nobody can say: such counts go to the totals only, such events nowhere. That holds for counts of
+gateways that are not at the latest weights, too. A crossed limit is kept (`rolled_back`) from the call that crossed
+it on, whatever comes later.
 """
 
 from __future__ import annotations

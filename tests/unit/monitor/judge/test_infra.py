@@ -78,6 +78,14 @@ def test_a_version_whose_nodes_are_lost_again_and_again_is_rolled_back() -> None
     assert "3 times" in found.message
 
 
+def test_nodes_that_are_lost_together_are_lost_once() -> None:
+    court = Court()
+    court.seconds(20)
+    for number in range(5):
+        court.judge.infra(court.now + 0.2 * number, Infra.NODE_LOST, Side.CANDIDATE)
+    assert not court.judge.rolled_back
+
+
 def test_nodes_that_both_lose_are_nobodys_fault() -> None:
     court = Court()
     for _ in range(5):
