@@ -99,9 +99,9 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listens and registers; raises OSError when the address cannot be listened on."""
-        self._server = grpc.aio.server(
-            interceptors=[Layers(self._layers())], options=[*_options(self._settings), *self._own_options]
-        )
+        layers = Layers(self._layers(), guards=[Errors(), Authentication(self._authenticator)])
+        options = [*_options(self._settings), *self._own_options]
+        self._server = grpc.aio.server(interceptors=[layers], options=options)
         names = [HEALTH, *(registration.full_name for registration in self._registrations)]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)

@@ -28,12 +28,14 @@ TOKEN_VARIABLE = "BMASE_GATEWAY_MONITOR_TOKEN"  # noqa: S105 - its name, not a t
 
 _SAMPLER = "envoy.extensions.filters.http.ext_proc.v3."
 _VIA = f"xds.route_metadata.filter_metadata['{NAMESPACE}']['via']"
-# All that the monitor is told besides bodies.
-_ATTRIBUTES = ["xds.route_name", _VIA, "source.address"]
-_HEADERS = (
-    *(":status", "content-type", "content-encoding", "grpc-status", "inference-header-content-length"),
-    *("x-bmase-client", "x-bmase-tenant", "x-request-id", VERSION_HEADER),
+# All that the monitor is told besides bodies. Each message costs it about as much as all that is in them, so of a
+# request there is only the body, with what else there is to know in its attributes.
+_ASKED = (
+    *("content-type", "content-encoding", "inference-header-content-length"),
+    *("x-bmase-client", "x-bmase-tenant", "x-request-id"),
 )
+_ATTRIBUTES = ["xds.route_name", _VIA, "source.address", *(f"request.headers['{name}']" for name in _ASKED)]
+_ANSWERED = (":status", "content-encoding", "grpc-status", "inference-header-content-length", VERSION_HEADER)
 
 # Sampled requests whose pieces may be on their way to the monitor at once; more are not sampled.
 STREAMS = 64
@@ -119,9 +121,9 @@ def thinned(routes: list[Json], capture: Capture, shares: Sampling) -> list[Json
 
 def sampler(source: Source) -> Json:
     """The filter. It is off; a request's first route switches it on."""
-    body = {"request_header_mode": "SEND", "request_body_mode": "STREAMED", "request_trailer_mode": "SKIP"}
-    answer = {"response_header_mode": "SEND", "response_body_mode": "STREAMED", "response_trailer_mode": "SEND"}
-    allowed = [{"exact": name} for name in _HEADERS]
+    body = {"request_header_mode": "SKIP", "request_body_mode": "STREAMED", "request_trailer_mode": "SKIP"}
+    answer = {"response_header_mode": "SEND", "response_body_mode": "STREAMED", "response_trailer_mode": "SKIP"}
+    allowed = [{"exact": name} for name in _ANSWERED]
     return extension(
         SAMPLER,
         _SAMPLER + "ExternalProcessor",

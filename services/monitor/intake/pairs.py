@@ -15,6 +15,7 @@ Protocol = Literal["grpc", "http"]
 
 # Attributes by the expressions that gateways are told to send.
 ROUTE, VIA, ADDRESS = "xds.route_name", "xds.route_metadata.filter_metadata['bmase']['via']", "source.address"
+HEADER = "request.headers['{}']"
 LENGTH_HEADER = "inference-header-content-length"
 
 _FRAME = struct.Struct(">BI")
@@ -73,18 +74,19 @@ class Unfit(Enum):
 
 @dataclass(slots=True)
 class Assembly:
-    """One request on its way. `take` returns True when the answer is whole."""
+    """One request on its way: its body, with attributes; the head of the answer; the body of the answer.
+
+    `take` returns True when the answer is whole. gRPC's trailers are not waited for: a unary answer that has its one
+    message was a success, and a failure is told in the head.
+    """
 
     gateway: str
     clock: Callable[[], float] = time.monotonic
     begun: float = field(default_factory=time.time)
     size: int = 0
-    _begun: float = 0.0
-    _sent: float = 0.0
+    _asked_at: float = 0.0
     _said: dict[str, str] = field(default_factory=dict)
-    _asked: dict[str, str] = field(default_factory=dict)
-    _answered: dict[str, str] = field(default_factory=dict)
-    _trailers: dict[str, str] = field(default_factory=dict)
+    _head: dict[str, str] = field(default_factory=dict)
     _request: list[bytes] = field(default_factory=list)
     _response: list[bytes] = field(default_factory=list)
 
@@ -93,27 +95,25 @@ class Assembly:
         """Empty until the first piece has come."""
         return self._said.get(ROUTE, "")
 
+    @property
+    def grpc(self) -> bool:
+        """The protocol; known with the first piece."""
+        return self._asked("content-type").startswith("application/grpc")
+
     def take(self, message: Any) -> bool:
         """One `ProcessingRequest`."""
         if message.attributes:
             self._said.update(wire.attributes(message))
-        if message.HasField("request_headers"):
-            self._begun = self._sent = self.clock()
-            self._asked = wire.headers(message.request_headers.headers.headers)
-            return False
         if message.HasField("request_body"):
-            self._sent = self.clock()
+            self._asked_at = self.clock()
             self._add(self._request, message.request_body)
             return False
         if message.HasField("response_headers"):
-            self._answered = wire.headers(message.response_headers.headers.headers)
+            self._head = wire.headers(message.response_headers.headers.headers)
             return bool(message.response_headers.end_of_stream)
         if message.HasField("response_body"):
             self._add(self._response, message.response_body)
-            return bool(message.response_body.end_of_stream)
-        if message.HasField("response_trailers"):
-            self._trailers = wire.headers(message.response_trailers.trailers.headers)
-            return True
+            return bool(message.response_body.end_of_stream) or (self.grpc and self._message_is_whole())
         return False
 
     def _add(self, parts: list[bytes], piece: Any) -> None:
@@ -121,42 +121,49 @@ class Assembly:
             parts.append(piece.body)
             self.size += len(piece.body)
 
+    def _message_is_whole(self) -> bool:
+        first = b"".join(self._response[: _FRAME.size])[: _FRAME.size]
+        announced = _FRAME.unpack(first)[1] if len(first) == _FRAME.size else -1
+        return sum(map(len, self._response)) - _FRAME.size == announced
+
+    def _asked(self, name: str) -> str:
+        return self._said.get(HEADER.format(name), "")
+
     def pair(self) -> Pair | Unfit:
         """What came of it, once `take` said that it is whole."""
-        version = self._answered.get("x-bmase-version", "")
+        version, grpc = self._head.get("x-bmase-version", ""), self.grpc
         if not self.model or not version.isdecimal():
             return Unfit.NOT_OURS
-        grpc = self._asked.get("content-type", "").startswith("application/grpc")
         request, response = b"".join(self._request), b"".join(self._response)
         if grpc:
             bare = _message(request), _message(response)
             if bare[0] is None or bare[1] is None:
                 return Unfit.COMPRESSED
             request, response = bare[0], bare[1]
-        asked, answered = self._asked, self._answered
+        asked, head = self._asked, self._head
         return Pair(
             time=self.begun,
             gateway=self.gateway,
             model=self.model,
             version=int(version),
             via=self._said.get(VIA, ""),
-            client=asked.get("x-bmase-client") or asked.get("x-bmase-tenant") or _host(self._said.get(ADDRESS, "")),
-            request_id=asked.get("x-request-id", ""),
+            client=asked("x-bmase-client") or asked("x-bmase-tenant") or _host(self._said.get(ADDRESS, "")),
+            request_id=asked("x-request-id"),
             protocol="grpc" if grpc else "http",
             request=request,
             response=response,
-            status=self._grpc_status() if grpc else answered.get(":status", ""),
-            duration_ms=1000 * (self.clock() - (self._sent or self._begun)),
-            request_header_length=0 if grpc else _whole(asked.get(LENGTH_HEADER, "")),
-            response_header_length=0 if grpc else _whole(answered.get(LENGTH_HEADER, "")),
-            request_encoding="" if grpc else asked.get("content-encoding", ""),
-            response_encoding="" if grpc else answered.get("content-encoding", ""),
+            status=_grpc_status(head.get("grpc-status", "0")) if grpc else head.get(":status", ""),
+            duration_ms=1000 * (self.clock() - self._asked_at),
+            request_header_length=0 if grpc else _whole(asked(LENGTH_HEADER)),
+            response_header_length=0 if grpc else _whole(head.get(LENGTH_HEADER, "")),
+            request_encoding="" if grpc else asked("content-encoding"),
+            response_encoding="" if grpc else head.get("content-encoding", ""),
         )
 
-    def _grpc_status(self) -> str:
-        said = self._trailers.get("grpc-status") or self._answered.get("grpc-status", "")
-        number = int(said) if said.isdecimal() else 2
-        return _GRPC_STATUS[number] if number < len(_GRPC_STATUS) else "UNKNOWN"
+
+def _grpc_status(number: str) -> str:
+    place = int(number) if number.isdecimal() else 2
+    return _GRPC_STATUS[place] if place < len(_GRPC_STATUS) else "UNKNOWN"
 
 
 def _message(body: bytes) -> bytes | None:

@@ -19,17 +19,13 @@ _SCALARS = {"bool": _F.TYPE_BOOL, "bytes": _F.TYPE_BYTES, "double": _F.TYPE_DOUB
 # message -> field -> number, type; `*` in front: repeated. Numbers are those of envoy.service.ext_proc.v3.
 SCHEMA: dict[str, dict[str, tuple[int, str]]] = {
     "ProcessingRequest": {
-        "request_headers": (2, "HttpHeaders"),
         "response_headers": (3, "HttpHeaders"),
         "request_body": (4, "HttpBody"),
         "response_body": (5, "HttpBody"),
-        "request_trailers": (6, "HttpTrailers"),
-        "response_trailers": (7, "HttpTrailers"),
         "attributes": (9, "*Attributes"),
     },
     "HttpHeaders": {"headers": (1, "HeaderMap"), "end_of_stream": (3, "bool")},
     "HttpBody": {"body": (1, "bytes"), "end_of_stream": (2, "bool")},
-    "HttpTrailers": {"trailers": (1, "HeaderMap")},
     "HeaderMap": {"headers": (1, "*HeaderValue")},
     "HeaderValue": {"key": (1, "bytes"), "value": (2, "bytes"), "raw_value": (3, "bytes")},
     "Attributes": {"key": (1, "bytes"), "value": (2, "Struct")},

@@ -66,7 +66,7 @@ FULL = {
 SENT = {
     **{
         name: f"envoy.service.ext_proc.v3.{name}"
-        for name in ("ProcessingRequest", "ProcessingResponse", "HttpHeaders", "HttpBody", "HttpTrailers")
+        for name in ("ProcessingRequest", "ProcessingResponse", "HttpHeaders", "HttpBody")
     },
     "HeaderMap": "envoy.config.core.v3.HeaderMap",
     "HeaderValue": "envoy.config.core.v3.HeaderValue",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.monitor.intake.pairs import ADDRESS, ROUTE, VIA, Pair
+from services.monitor.intake.pairs import ADDRESS, HEADER, ROUTE, VIA, Pair
 from services.monitor.intake.processor import ExternalProcessorServicer
 from services.monitor.intake.wire import ProcessingRequest
 
@@ -23,15 +23,13 @@ class Call:
         return [("x-bmase-gateway", "gw-1")]
 
 
-def headers(kind: str, values: dict[str, str], *, end: bool = False) -> Any:
+def head(values: dict[str, str], *, end: bool = False) -> Any:
+    """Of the answer."""
     message = ProcessingRequest()
-    part = getattr(message, kind)
-    listed = part.trailers if kind.endswith("trailers") else part.headers
     for key, value in values.items():
-        listed.headers.add(key=key.encode(), raw_value=value.encode())
-    if end:
-        part.end_of_stream = True
-    part.SetInParent()
+        message.response_headers.headers.headers.add(key=key.encode(), raw_value=value.encode())
+    message.response_headers.end_of_stream = end
+    message.response_headers.SetInParent()
     return message
 
 
@@ -42,10 +40,13 @@ def body(kind: str, content: bytes, *, end: bool = False) -> Any:
     return message
 
 
-def asked(**values: str) -> Any:
-    message = headers("request_headers", {"content-type": "application/grpc", **values})
+def asked(content: bytes, *, end: bool = True, **headers: str) -> Any:
+    """The first piece."""
+    message = body("request_body", content, end=end)
+    said = {ROUTE: "digits", VIA: "weight", ADDRESS: "10.1.2.3:5000"}
+    said |= {HEADER.format(name): value for name, value in {"content-type": "application/grpc", **headers}.items()}
     group = message.attributes.add(key=b"envoy.filters.http.ext_proc")
-    for key, value in {ROUTE: "digits", VIA: "weight", ADDRESS: "10.1.2.3:5000"}.items():
+    for key, value in said.items():
         group.value.fields.add(key=key.encode()).value.string_value = value.encode()
     return message
 
@@ -57,15 +58,13 @@ def framed(content: bytes) -> bytes:
 ANSWER = {":status": "200", "x-bmase-version": "2", "content-type": "application/grpc"}
 
 
-def call(request: bytes = b"question", response: bytes = b"answer") -> list[Any]:
-    framed_answer = framed(response)
+def call(request: bytes = b"question", response: bytes = b"answer", **headers: str) -> list[Any]:
+    answer = framed(response)
     return [
-        asked(),
-        body("request_body", framed(request), end=True),
-        headers("response_headers", ANSWER),
-        body("response_body", framed_answer[:3]),
-        body("response_body", framed_answer[3:]),
-        headers("response_trailers", {"grpc-status": "0"}),
+        asked(framed(request), **headers),
+        head(ANSWER),
+        body("response_body", answer[:3]),
+        body("response_body", answer[3:]),
     ]
 
 
@@ -96,15 +95,12 @@ async def test_a_grpc_call_is_two_messages() -> None:
 
 async def test_who_asked_is_in_the_headers() -> None:
     names = {"x-bmase-tenant": "t", "x-request-id": "r-1"}
-    (pair, other), _ = await gathered(
-        [asked(**names), *call()[1:]], [asked(**{**names, "x-bmase-client": "c"}), *call()[1:]]
-    )
+    (pair, other), _ = await gathered(call(**names), call(**names, **{"x-bmase-client": "c"}))
     assert (pair.client, pair.request_id, other.client) == ("t", "r-1", "c")
 
 
 async def test_a_failed_call_has_no_answer() -> None:
-    refused = headers("response_headers", {**ANSWER, "grpc-status": "13"}, end=True)
-    (pair,), _ = await gathered([*call()[:2], refused])
+    (pair,), _ = await gathered([call()[0], head({**ANSWER, "grpc-status": "13"}, end=True)])
     assert (pair.status, pair.response) == ("INTERNAL", b"")
 
 
@@ -112,10 +108,9 @@ async def test_http_with_binary_tensors_keeps_what_decoding_needs() -> None:
     length = {"inference-header-content-length": "7"}
     (pair,), _ = await gathered(
         [
-            asked(**{"content-type": "application/octet-stream", "content-encoding": "gzip", **length}),
-            body("request_body", b"{json}", end=False),
+            asked(b"{json}", end=False, **{"content-type": "application/json", "content-encoding": "gzip", **length}),
             body("request_body", b"binary", end=True),
-            headers("response_headers", {":status": "200", "x-bmase-version": "1", **length}),
+            head({":status": "200", "x-bmase-version": "1", **length}),
             body("response_body", b"{}answer", end=True),
         ]
     )
@@ -129,18 +124,18 @@ async def test_http_with_binary_tensors_keeps_what_decoding_needs() -> None:
         (call()[:-1], {}),
         (call(request=b"x" * 100), {"max_pair_bytes": 100}),
         (call(request=b"x" * 100), {"max_bytes": 100}),
-        ([*call()[:3], body("response_body", b"\1\0\0\0\2zz"), call()[-1]], {}),
+        ([*call()[:2], body("response_body", b"\1\0\0\0\2zz")], {}),
     ],
     ids=["broken off", "too large", "no room", "compressed"],
 )
 async def test_what_becomes_no_pair_is_counted_and_held_no_longer(pieces: list[Any], bounds: dict[str, int]) -> None:
     pairs, servicer = await gathered(pieces, **bounds)
     assert pairs == []
-    assert (servicer.counts["digits"].dropped, servicer.counts["digits"].sampled, servicer.held) == (1, 0, 0)
+    assert (servicer.dropped("digits"), servicer.counts["digits"].sampled, servicer.held) == (1, 0, 0)
 
 
 async def test_what_no_version_answered_is_nothing_of_a_models() -> None:
-    pairs, servicer = await gathered([*call()[:2], headers("response_headers", {":status": "404"}, end=True)])
+    pairs, servicer = await gathered([call()[0], head({":status": "404"}, end=True)])
     assert pairs == []
     assert not servicer.counts
 
@@ -148,7 +143,7 @@ async def test_what_no_version_answered_is_nothing_of_a_models() -> None:
 async def test_the_bound_is_on_all_calls_together() -> None:
     servicer = ExternalProcessorServicer(lambda pair: None, max_bytes=150)
     waiting = call(request=b"x" * 80)
-    first, second = OpenCall(servicer, waiting[:2]), OpenCall(servicer, waiting[:2])
+    first, second = OpenCall(servicer, waiting[:1]), OpenCall(servicer, waiting[:1])
     assert await first.fed()
     assert servicer.held == 85
     assert not await second.fed()
