@@ -11,6 +11,7 @@ from services.kit.client import ServiceClients
 from services.kit.consul import Consul
 from services.kit.database import Database
 from services.kit.server import GrpcServer, Registration
+from services.patcher.claim import Claim
 from services.patcher.config import PatcherSettings
 from services.patcher.hub import Hub
 from services.patcher.loop import Loop
@@ -45,8 +46,11 @@ async def build(stack: AsyncExitStack) -> None:
     view = View(consul, probes, settings.settle_seconds, changed)
     versions = Versions(clients.channel("registry"))
     routes = Routes(consul, clients.channel("gateway"))
-    loop = Loop(consul, records, view=view, hub=hub, versions=versions, routes=routes, rules=settings.rules)
-    PatcherMetrics(told.registry, loop, view)
+    claim = Claim(consul, records, take_over=settings.take_over)
+    loop = Loop(
+        consul, records, view=view, hub=hub, versions=versions, routes=routes, rules=settings.rules, claim=claim
+    )
+    PatcherMetrics(told.registry, loop, view, claim)
 
     releases = await assemble(
         stack,
@@ -64,7 +68,7 @@ async def build(stack: AsyncExitStack) -> None:
     app.supervise(stack, loop.run(), "loop")
     deployments = Registration(
         deployment_pb2_grpc.add_DeploymentServiceServicer_to_server,
-        DeploymentServicer(records, view, hub, versions, routes),
+        DeploymentServicer(records, view, hub, versions, routes, claim=claim),
         "bmase.patcher.v1.DeploymentService",
     )
     await stack.enter_async_context(GrpcServer(settings, NAME, [deployments, releases], telemetry=told, consul=consul))

@@ -31,6 +31,10 @@ class PatcherSettings(ServiceSettings):
     settle_seconds: float = Field(
         default=15.0, ge=0, le=600, description="after Consul is back, absent keys say nothing yet"
     )
+    take_over: bool = Field(
+        default=False,
+        description="for one start: lead although Consul's deployments were not written from this database",
+    )
 
     @property
     def database(self) -> str:

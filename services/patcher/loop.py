@@ -14,6 +14,7 @@ from services.kit.consul import Consul
 from services.kit.errors import DomainError
 from services.kit.leader import Leadership
 from services.patcher import effects as fx
+from services.patcher.claim import Claim
 from services.patcher.decide import Rules, settle
 from services.patcher.errands import Errand, Errands, Keep
 from services.patcher.hub import Hub
@@ -47,6 +48,7 @@ class Loop:
         versions: Versions,
         routes: Routes,
         rules: Rules,
+        claim: Claim,
     ) -> None:
         self._consul = consul
         self._records = records
@@ -55,6 +57,7 @@ class Loop:
         self._versions = versions
         self._routes = routes
         self._rules = rules
+        self._claim = claim
         self.beside: Beside | None = None
         self.state: State | None = None  # as it was read last, while this instance leads
         self.leading = False
@@ -62,16 +65,22 @@ class Loop:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with Leadership(self._consul, ELECTION, floor=self._records.fence) as leadership:
-            async for lease in leadership:
-                self.leading = True
-                try:
-                    await lease.run(self._lead(lease.fence))
-                finally:
-                    self.leading, self.state = False, None
+        while True:
+            await self._claim.free()
+            async with Leadership(self._consul, ELECTION, floor=self._records.fence) as leadership:
+                async for lease in leadership:
+                    self.leading = True
+                    try:
+                        await lease.run(self._lead(lease.fence))
+                    finally:
+                        self.leading, self.state = False, None
+                    if self._claim.foreign:
+                        break
 
     async def _lead(self, fence: int) -> None:
         """Both parts, until one of them is told that another instance leads, or fails."""
+        if not await self._claim.made(fence):
+            return
         works = [self._deployments(fence), *([self.beside(fence)] if self.beside else [])]
         tasks = [asyncio.create_task(work) for work in works]
         try:

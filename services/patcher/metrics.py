@@ -8,22 +8,26 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.patcher.claim import Claim
 from services.patcher.loop import Loop
 from services.patcher.view import View
 
 
 class PatcherMetrics(Collector):
-    """Read when Prometheus asks; from what is seen, not from the database."""
+    """Read when Prometheus asks, in a thread of its own: from what was last seen, which nothing here may change."""
 
-    def __init__(self, registry: CollectorRegistry, loop: Loop, view: View) -> None:
+    def __init__(self, registry: CollectorRegistry, loop: Loop, view: View, claim: Claim) -> None:
         self._loop = loop
         self._view = view
+        self._claim = claim
         registry.register(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Leadership, nodes, and models on nodes by state."""
         yield GaugeMetricFamily("bmase_patcher_leading", "This instance leads", float(self._loop.leading))
-        seen = self._view.observation()
+        foreign = float(bool(self._claim.foreign))
+        yield GaugeMetricFamily("bmase_patcher_foreign_database", "It does not lead: Consul knows another one", foreign)
+        seen = self._view.last
         if seen is None:
             return
         nodes = GaugeMetricFamily("bmase_patcher_nodes", "Serving nodes", labels=["state"])

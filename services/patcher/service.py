@@ -17,6 +17,7 @@ from bmase.reasons import Reason
 from services.kit.decode import decode
 from services.kit.errors import DomainError
 from services.patcher import requests as rq
+from services.patcher.claim import Claim
 from services.patcher.hub import Hub
 from services.patcher.observation import Observation
 from services.patcher.records import Records
@@ -33,15 +34,19 @@ Context = Any
 class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
     """Any instance answers; only the leader acts."""
 
-    def __init__(self, records: Records, view: View, hub: Hub, versions: Versions, routes: Routes) -> None:
+    def __init__(
+        self, records: Records, view: View, hub: Hub, versions: Versions, routes: Routes, *, claim: Claim
+    ) -> None:
         self._records = records
         self._view = view
         self._hub = hub
         self._versions = versions
         self._routes = routes
+        self._claim = claim
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Context) -> pb.Deployment:
         asked = decode(rq.Create, request)
+        self._claim.refuse()
         found = await self._versions.find(asked.deployment.name.model, asked.deployment.name.version)
         made = _made(asked, found)
         key = await self._records.create(made, found.files, (asked.request_id, _fingerprint(asked)))
@@ -53,7 +58,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, context: Context) -> pb.ListDeploymentsResponse:
         asked = decode(rq.List, request)
-        start, state, seen = rq.page_start(asked.page_token), await self._records.read(), self._seen()
+        start, state, seen = rq.page_start(asked.page_token), await self._kept(), self._seen()
         found = [
             deployment
             for key, deployment in sorted(state.deployments.items())
@@ -77,7 +82,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
     async def DeleteDeployment(self, request: pb.DeleteDeploymentRequest, context: Context) -> pb.Deployment:
         asked = decode(rq.Delete, request)
-        known = _known(await self._records.read(), asked.name.key)
+        known = _known(await self._kept(), asked.name.key)
         if known.phase is Phase.ACTIVE and not asked.force and await self._routes.uses(known.model, known.version):
             raise _in_route(known)
 
@@ -96,7 +101,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         yield said
         while True:
             count = await self._hub.wait(count, WATCH_SECONDS)
-            state = await self._records.read()
+            state = await self._kept()
             if key not in state.deployments:
                 yield gone_message(said)
                 return
@@ -107,7 +112,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
 
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:
         asked = decode(rq.ListNodes, request)
-        state, seen = await self._records.read(), self._seen()
+        state, seen = await self._kept(), self._seen()
         names = [n for n, record in sorted(state.nodes.items()) if asked.pool in ("", record.info.pool)]
         return pb.ListNodesResponse(nodes=[node_message(name, state, seen) for name in names])
 
@@ -124,6 +129,7 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
                 raise DomainError(Reason.NODE_NOT_FOUND, f"there is no node {name}", hint=hint)
             return replace(state, nodes={**state.nodes, name: replace(state.nodes[name], cordoned=cordoned)})
 
+        self._claim.refuse()
         state = await self._records.change(change)
         self._hub.notify()
         return node_message(name, state, self._seen())
@@ -132,13 +138,18 @@ class DeploymentServicer(deployment_pb2_grpc.DeploymentServiceServicer):
         def decide(state: State) -> State:
             return replace(state, deployments={**state.deployments, key: change(_known(state, key))})
 
+        self._claim.refuse()
         state = await self._records.change(decide)
         self._hub.notify()
         return deployment_message(state.deployments[key], state, self._seen())
 
     async def _told(self, key: Key) -> pb.Deployment:
-        state = await self._records.read()
+        state = await self._kept()
         return deployment_message(_known(state, key), state, self._seen())
+
+    async def _kept(self) -> State:
+        self._claim.refuse()
+        return await self._records.read()
 
     def _seen(self) -> Observation:
         """What is seen now; before the first look nothing is known, and nothing is concluded."""

@@ -47,6 +47,7 @@ class View:
         self._answers_since = 0.0  # monotonic; 0: Consul does not answer
         self._silent_since: dict[str, float] = {}
         self._parsed = _Parsed()
+        self.last: Observation | None = None
 
     def tasks(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         """What has to run for the view to be true: names and coroutine functions."""
@@ -56,12 +57,17 @@ class View:
         yield "heartbeat", self._heartbeat
 
     def observation(self) -> Observation | None:
-        """What is seen now; None until all of it was seen, and while the parts are of different lives of the store."""
+        """What is seen now; None until all of it was seen, and while the parts are of different lives of the store.
+
+        For the event loop alone, as it also notes who has fallen silent; other threads read `last`.
+        """
         listings = [self._listings.get(prefix) for prefix in (NODES, PLACEMENTS, GATEWAYS)]
         if any(listing is None for listing in listings) or len({listing.epoch for listing in listings if listing}) != 1:
-            return None
-        nodes, placements, gateways = (listing for listing in listings if listing)
-        return self._observed(nodes, placements, gateways)
+            self.last = None
+        else:
+            nodes, placements, gateways = (listing for listing in listings if listing)
+            self.last = self._observed(nodes, placements, gateways)
+        return self.last
 
     def _observed(self, nodes: Listing, placements: Listing, gateways: Listing) -> Observation:
         sorted_nodes = _NodeEntries(nodes, self._parsed)
@@ -131,6 +137,7 @@ class View:
                 self._answers_since = self._answers_since or time.monotonic()
             except DomainError:
                 self._answers_since = 0.0
+            self.observation()
             await asyncio.sleep(HEARTBEAT)
 
 

@@ -113,12 +113,12 @@ class Platform:
             cwd=CHECKOUT,
         )
         self.patcher = self.another(self.address, database, common)
-        self._database, self._common = database, common
+        self.common = common
 
     def another(self, address: str, database: str = "", common: dict[str, str] | None = None) -> Process:
         """One more instance of the patcher, on the same database."""
         settings = {
-            **(common or self._common),
+            **(common or self.common),
             "BMASE_PATCHER_LISTEN": address,
             "BMASE_PATCHER_DATA_DIR": str(self.folder / "p"),
             "BMASE_PATCHER_INSTANCE": f"patcher-{address.rpartition(':')[2]}",

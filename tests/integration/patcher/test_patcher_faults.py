@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -199,6 +200,57 @@ async def test_without_the_registry_deployments_wait(platform: Platform) -> None
     finally:
         platform.registry.start()
     await platform.reaches("patient", number, D.STATE_GONE)
+
+
+async def test_another_database_takes_nothing_down_until_somebody_says_so(
+    platform: Platform, nodes: dict[str, NodeBench], tmp_path: Path
+) -> None:
+    number = await platform.push_affine("owned", 2)
+    await platform.deploy("owned", number)
+    told = await platform.reaches("owned", number, D.STATE_READY)
+    node, before = nodes[told.placements[0].node], await platform.placed("owned")
+    await asyncio.to_thread(platform.patcher.stop)
+    address, empty = f"127.0.0.1:{free_port()}", f"sqlite:///{tmp_path / 'empty.db'}"
+    other = platform.another(address, empty)
+    other.start()
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 20)
+            deployments = DeploymentServiceStub(channel)
+
+            async def refuses() -> str:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await deployments.ListNodes(pb.ListNodesRequest())
+                    return ""
+                return await _refusal(deployments.ListDeployments(pb.ListDeploymentsRequest()))
+
+            assert "not the one that the deployments in Consul were written from" in await eventually(refuses, "words")
+        await asyncio.sleep(3)  # it would have been enough to lead, and to delete
+        assert await platform.placed("owned") == before
+        assert await node.answer("owned") == [2.0] * 4
+        assert "foreign_database" in other.tail(400)
+
+        await asyncio.to_thread(other.stop)
+        other = platform.another(address, empty, {**platform.common, "BMASE_PATCHER_TAKE_OVER": "true"})
+        other.start()
+
+        async def taken_over() -> bool:
+            return not await platform.placed("owned")
+
+        await eventually(taken_over, "nothing placed", ELECTION_SECONDS)
+    finally:
+        await asyncio.to_thread(other.stop)
+    platform.patcher.start()
+    await platform.reaches("owned", number, D.STATE_READY, ELECTION_SECONDS + 10)
+
+
+async def _refusal(call: Awaitable[object]) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = from_rpc_error(caught.value)
+    assert error is not None
+    assert error.reason is Reason.STORE_UNAVAILABLE
+    return error.message
 
 
 @pytest.fixture
