@@ -19,7 +19,7 @@ LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 EXAMPLE := $(VENV)/.example
 # Programs that only tests, lint and benches need, beside those of the suite.
-TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb
+TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager
 
 .PHONY: help
 help: # Print this list

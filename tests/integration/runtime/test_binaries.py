@@ -51,6 +51,9 @@ VERSIONS = {
     "h2load": (["--version"], "h2load nghttp2/"),
     "nginx": (["-v"], "nginx version"),
     "secantusdb": (["--help"], "--storage-path"),
+    "prometheus": (["--version"], "prometheus, version 2."),
+    "promtool": (["--version"], "promtool, version 2."),
+    "prometheus-alertmanager": (["--version"], "alertmanager, version 0."),
 }
 
 
