@@ -41,7 +41,7 @@ from infra.runtime import RuntimeSetupError, ensure
 MODEL = "digits"
 SHOWN_DIGIT = 7
 FAILS_BY_DESIGN = "cannot be reshaped"
-SPOILED = {"fails for one image in ten": spoiled.failing, "slow": spoiled.slow, "wrong": spoiled.wrong}
+SPOILED = {"fails for some": spoiled.failing, "slow": spoiled.slow, "wrong": spoiled.wrong}
 UP_SECONDS = 120.0
 console = Console(highlight=False)
 
@@ -244,27 +244,24 @@ def _show(outcome: Outcome, seconds: float) -> None:
     table.add_row("requests failed", f"[{'red' if outcome.failed else 'green'}]{outcome.failed}[/]")
     table.add_row("the whole demo", f"{seconds:.0f} s")
     console.print(table)
-    console.print(_judged_table(outcome.judged))
+    _show_judged(outcome.judged)
     for problem in outcome.problems:
         console.print(f"[red]not as promised:[/] {problem}")
 
 
-def _judged_table(all_judged: list[Judged]) -> Table:
+def _show_judged(all_judged: list[Judged]) -> None:
     table = Table(title="What the releases decided by themselves", title_justify="left")
-    for heading in ("version", "verdict", "decided in", "first bad answer to none", "harmed", "because"):
+    for heading in ("version", "verdict", "decided in", "first bad answer to none", "harmed"):
         table.add_column(heading)
     for one in all_judged:
         verdict = "[green]promoted[/]" if one.promoted else "[yellow]rolled back[/]"
         to_zero = f"{one.first_bad_to_zero:.1f} s" if one.first_bad_to_zero is not None else ""
-        table.add_row(
-            f"{one.candidate.version}: {one.candidate.label}",
-            verdict,
-            f"{one.seconds:.1f} s",
-            to_zero,
-            "" if one.candidate.good else f"{one.harmed} requests",
-            one.message,
-        )
-    return table
+        harmed = "" if one.candidate.good else f"{one.harmed} of {one.requests}"
+        label = f"{one.candidate.version}: {one.candidate.label}"
+        table.add_row(label, verdict, f"{one.seconds:.1f} s", to_zero, harmed)
+    console.print(table)
+    for one in all_judged:
+        console.print(f"[dim]{one.candidate.version}: {one.message}[/]")
 
 
 def _say(text: str) -> None:

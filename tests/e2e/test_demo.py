@@ -23,6 +23,13 @@ def test_the_demo_keeps_its_promises_twice(tmp_path: Path) -> None:
         assert re.search(r"requests failed\W+0\b", output), output
         assert len(re.findall(r"accuracy of version \d\W+\d\d\.\d%", output)) == 2, output
         assert "roll back" in output
+        verdicts = re.findall(r"^.*?(\d): (better|fails for some|slow|wrong)\W+(promoted|rolled back)", output, re.M)
+        assert [(label, verdict) for _, label, verdict in verdicts] == [
+            ("better", "promoted"),
+            ("fails for some", "rolled back"),
+            ("slow", "rolled back"),
+            ("wrong", "rolled back"),
+        ], output
         assert ("pushed earlier" in output) == (time == "second"), output
         identity = Identity.read(place)
         assert identity is not None
