@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
+from bmase import policies
 from bmase.monitor.v1 import evidence_pb2
 from bmase.patcher.v1 import release_pb2 as pb
 
 from services.kit.decode import decode
 from services.kit.errors import InvalidArgument
 from services.patcher.releases import requests as rq
-from services.patcher.releases.policy import Policy
+from services.patcher.releases.policy import Judge, Policy
 from services.patcher.releases.report import policy_message
 from services.patcher.releases.state import WHOLE, Phase, Release
 
@@ -15,6 +20,15 @@ from services.patcher.releases.state import WHOLE, Phase, Release
 def asked(policy: pb.ReleasePolicy | None = None, candidate: str = "2", **fields: object) -> pb.CreateReleaseRequest:
     release = pb.Release(model="models/digits", policy=policy or pb.ReleasePolicy())
     return pb.CreateReleaseRequest(release=release, candidate=candidate, **fields)  # type: ignore[arg-type]
+
+
+def test_the_policy_in_the_guide_is_one() -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "guides" / "releases.md").read_text()
+    [text] = re.findall(r"^```toml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    policy = decode(rq.Create, asked(policies.parse(tomllib.loads(text)))).release.policy
+    shown = policy.model_copy(update={"steps": Policy().steps, "webhooks": ()})
+    assert shown == Policy(judge=Judge(burst=1.0))
+    assert policy.steps[0].model_copy(update={"max_time": 0.0}) == Policy().steps[0]
 
 
 def refused(request: pb.CreateReleaseRequest) -> list[str]:
