@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 DEFAULT_COUNT = 200
 DEFAULT_TOLERANCE = 0.001
 AT_ONCE = 2  # rounds; traffic has the nodes to itself but for these
-PAGE = 32
+PAGE = 256  # in memory at a time, which a model's cap on kept bytes bounds too
 PROGRESS_SECONDS = 0.5
 
 

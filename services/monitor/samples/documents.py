@@ -41,7 +41,7 @@ def told(outcome: Told) -> dict[str, Any]:
 
 
 def decode(document: dict[str, Any]) -> Sample:
-    """The sample; fields that are not known are ignored."""
+    """The sample; fields that are not known are ignored, and tensors may have been left out."""
     outcome = document.get("told")
     return Sample(
         id=document["_id"],
@@ -54,8 +54,8 @@ def decode(document: dict[str, Any]) -> Sample:
         duration_ms=document["duration_ms"],
         protocol=document["protocol"],
         via=document["via"],
-        inputs=tuple(_shown(item) for item in document["inputs"]),
-        outputs=tuple(_shown(item) for item in document["outputs"]),
+        inputs=tuple(_shown(item) for item in document.get("inputs", ())),
+        outputs=tuple(_shown(item) for item in document.get("outputs", ())),
         prediction=document["prediction"],
         raw=document.get("raw", b""),
         told=Told(**outcome) if outcome else None,

@@ -20,15 +20,21 @@ class Shelf:
     by_request: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
 
-    def add(self, sample: Sample, expires: float) -> None:
+    def add(self, sample: Sample, expires: float, now: float) -> None:
         if sample.id in self.samples:
             return
+        self.expire(now)
         bisect.insort(self.ids, sample.id)
         self.samples[sample.id] = sample
         self.expires[sample.id] = expires
         for name in sample.request_ids:
             self.by_request[name] = max(sample.id, self.by_request.get(name, ""))
         self.bytes += sample.weight()
+
+    def expire(self, now: float) -> None:
+        """Forgets the oldest, as long as their time is over."""
+        while self.ids and self.expires[self.ids[0]] <= now:
+            self.remove(self.ids[0])
 
     def remove(self, sample_id: str) -> None:
         sample = self.samples.pop(sample_id)
@@ -55,7 +61,7 @@ class MemoryStore:
 
     async def write(self, batch: Batch) -> None:
         for sample in batch.samples:
-            self._shelves.setdefault(sample.model, Shelf()).add(sample, batch.expires[sample.id])
+            self._shelves.setdefault(sample.model, Shelf()).add(sample, batch.expires[sample.id], self._clock())
         for report in batch.reports:
             if shelf := self._shelves.get(report.model):
                 shelf.tell(report)
@@ -74,20 +80,21 @@ class MemoryStore:
     async def find(self, model: str, request_ids: Sequence[str]) -> dict[str, Sample]:
         shelf, now = self._shelves.get(model, Shelf()), self._clock()
         ids = {name: shelf.by_request[name] for name in request_ids if name in shelf.by_request}
-        return {name: replace(shelf.samples[i], raw=b"") for name, i in ids.items() if shelf.expires[i] > now}
+        alive = {name: shelf.samples[i] for name, i in ids.items() if shelf.expires[i] > now}
+        return {name: replace(sample, raw=b"", inputs=(), outputs=()) for name, sample in alive.items()}
 
     async def enforce(self, model: str, rules: Rules) -> int:
         shelf, now = self._shelves.get(model, Shelf()), self._clock()
         gone = [i for i in shelf.ids if _forbidden(shelf.samples[i], rules, now) or shelf.expires[i] <= now]
         for sample_id in gone:
             shelf.remove(sample_id)
-        removed = len(gone)
         while shelf.bytes > rules.max_bytes:
             shelf.remove(shelf.ids[0])
-            removed += 1
-        return removed
+        return shelf.bytes
 
     async def sizes(self) -> Mapping[str, int]:
+        for shelf in self._shelves.values():
+            shelf.expire(self._clock())
         return {model: shelf.bytes for model, shelf in self._shelves.items()}
 
     async def close(self) -> None:

@@ -32,6 +32,7 @@ COLLECTION = "samples"
 CALL_SECONDS = 5.0
 DUPLICATE = 11_000
 TRIM_STEP = 500
+NAMES = 50
 
 Filter = dict[str, Any]
 
@@ -77,18 +78,15 @@ class MongoStore:
             return await self._samples.count_documents(_filter(query), limit=query.limit)
 
     async def find(self, model: str, request_ids: Sequence[str]) -> dict[str, Sample]:
-        asked = {"model": model, "requests": {"$in": list(request_ids)}, "expires": {"$gt": datetime.now(UTC)}}
-        wanted, found = set(request_ids), {}
         async with self._reached():
-            async for document in self._samples.find(asked, {"raw": 0}).sort("_id", ASCENDING):
-                sample = documents.decode(document)
-                found.update(dict.fromkeys(wanted.intersection(sample.request_ids), sample))
-        return found
+            found = await self._latest(model, request_ids, {"raw": 0, "inputs": 0, "outputs": 0, "holds": 0})
+        now = datetime.now(UTC)
+        return {name: documents.decode(document) for name, document in found.items() if document["expires"] > now}
 
     async def enforce(self, model: str, rules: Rules) -> int:
         async with self._reached():
-            done = await self._samples.delete_many({"model": model, **_forbidden(rules)})
-            return int(done.deleted_count) + await self._trim(model, rules.max_bytes)
+            await self._samples.delete_many({"model": model, **_forbidden(rules)})
+            return await self._trim(model, rules.max_bytes)
 
     async def sizes(self) -> Mapping[str, int]:
         async with self._reached():
@@ -108,10 +106,7 @@ class MongoStore:
 
     async def _tell(self, model: str, reports: Mapping[str, Report]) -> None:
         """Gives each report to the latest sample of its request, when that was told nothing yet."""
-        asked = {"model": model, "requests": {"$in": list(reports)}}
-        latest: dict[str, Filter] = {}
-        async for found in self._samples.find(asked, {"requests": 1, "told": 1}).sort("_id", ASCENDING):
-            latest.update(dict.fromkeys(set(found["requests"]).intersection(reports), found))
+        latest = await self._latest(model, list(reports), {"requests": 1, "told": 1})
         updates = [
             UpdateOne({"_id": found["_id"]}, {"$set": documents.told(reports[name].told)})
             for name, found in latest.items()
@@ -120,23 +115,36 @@ class MongoStore:
         if updates:
             await self._samples.bulk_write(updates, ordered=False)
 
+    async def _latest(self, model: str, names: Sequence[str], shown: Filter) -> dict[str, Filter]:
+        """The latest document of each request that is known.
+
+        A few names at a time, as a store may look through all of them for every document that it finds, and without
+        another condition, by whose index it might rather look.
+        """
+        latest: dict[str, Filter] = {}
+        for start in range(0, len(names), NAMES):
+            some = names[start : start + NAMES]
+            asked = {"model": model, "requests": {"$in": list(some)}}
+            async for found in self._samples.find(asked, shown).sort("_id", ASCENDING):
+                latest.update(dict.fromkeys(set(found["requests"]).intersection(some), found))
+        return latest
+
     async def _trim(self, model: str, limit: int) -> int:
-        """Removes the oldest until the rest fits."""
+        """Removes the oldest until the rest fits; the bytes that are left."""
         rows = self._samples.aggregate([{"$match": {"model": model}}, {"$group": {"_id": 0, "b": {"$sum": "$bytes"}}}])
-        excess = sum([int(row["b"]) async for row in await rows]) - limit
-        removed = 0
-        while excess > 0:
+        left = sum([int(row["b"]) async for row in await rows])
+        while left > limit:
             cursor = self._samples.find({"model": model}, {"bytes": 1}).sort("_id", ASCENDING).limit(TRIM_STEP)
             gone = []
             async for row in cursor:
                 gone.append(row["_id"])
-                excess -= row["bytes"]
-                if excess <= 0:
+                left -= row["bytes"]
+                if left <= limit:
                     break
             if not gone:
                 break
-            removed += int((await self._samples.delete_many({"_id": {"$in": gone}})).deleted_count)
-        return removed
+            await self._samples.delete_many({"_id": {"$in": gone}})
+        return left
 
     @asynccontextmanager
     async def _reached(self) -> AsyncIterator[None]:

@@ -32,10 +32,10 @@ class SampleStore(Protocol):
         """How many there are, counted up to `limit`."""
 
     async def find(self, model: str, request_ids: Sequence[str]) -> dict[str, Sample]:
-        """The latest sample of each request that is known, without its raw bytes."""
+        """The latest sample of each request that is known, without tensors and raw bytes."""
 
     async def enforce(self, model: str, rules: Rules) -> int:
-        """Removes what the rules do not allow (any more), oldest first for size; how many went."""
+        """Removes what the rules do not allow (any more), oldest first for size; the bytes that are left."""
 
     async def sizes(self) -> Mapping[str, int]:
         """Bytes kept by model."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import structlog
 
@@ -25,6 +27,7 @@ GATHER_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 15.0
 SWEEP_SECONDS = 30.0
+LOOK_AT_ALL_SECONDS = 600.0
 FINISH_SECONDS = 2.0
 MAX_REPORTS = 20_000
 
@@ -56,7 +59,9 @@ class Writer:
         self.available = True
         self.dropped: Counter[str] = Counter()
         self.written = 0
-        self.sizes: Mapping[str, int] = {}
+        self.sizes: Counter[str] = Counter()
+        self._enforced: dict[str, Rules] = {}
+        self._look_at_all = 0.0
 
     @property
     def queued(self) -> int:
@@ -154,7 +159,7 @@ class Writer:
                 self.dropped.update(sample.model for sample in allowed.samples)
                 return
             self._back()
-            self.written += len(allowed.samples)
+            self._count(allowed)
             return
 
     def _allowed(self, batch: Batch) -> Batch:
@@ -166,6 +171,15 @@ class Writer:
                 kept.append(sample)
                 expires[sample.id] = sample.time + rules.retention
         return Batch(tuple(kept), batch.reports, expires)
+
+    def _count(self, written: Batch) -> None:
+        self.written += len(written.samples)
+        for sample in written.samples:
+            self.sizes[sample.model] += sample.weight()
+        # Rules that changed while it was written were not applied to it.
+        if self._allowed(written).samples != written.samples:
+            self._enforced.clear()
+            self.sweep()
 
     def _lost(self, error: DomainError) -> None:
         if self.available:
@@ -191,12 +205,24 @@ class Writer:
                 log.exception("samples.not_swept")
 
     async def _sweep(self) -> None:
-        for model in list(await self._store.sizes()):
-            await self._store.enforce(model, self._rules(model))
-        self.sizes = await self._store.sizes()
+        """Looks at models whose rules changed or that have too much; now and then at all, as samples expire too."""
+        if time.monotonic() >= self._look_at_all:
+            self._enforced.clear()
+            self.sizes = Counter(await self._store.sizes())
+            self._look_at_all = time.monotonic() + LOOK_AT_ALL_SECONDS
+        for model, size in list(self.sizes.items()):
+            rules = self._rules(model)
+            if self._enforced.get(model) != rules or size > rules.max_bytes:
+                self.sizes[model] = await self._store.enforce(model, _with_room(rules))
+                self._enforced[model] = rules
 
     def describe(self) -> Iterator[tuple[str, str, float]]:
         """Name, help and value of what is shown of it."""
         yield "samples_queued", "Samples that wait for the store.", len(self._samples)
         yield "samples_store_up", "Whether the last write or sweep reached the store of samples.", float(self.available)
         yield "samples_stored_bytes", "Bytes of kept samples.", float(sum(self.sizes.values()))
+
+
+def _with_room(rules: Rules) -> Rules:
+    """So that a model that is full is not trimmed at every look."""
+    return replace(rules, max_bytes=rules.max_bytes * 9 // 10)
