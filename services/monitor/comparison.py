@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from services.monitor.collector import Increment, Look
 from services.monitor.counters import Buckets, Tally
 from services.monitor.deliveries import Deliveries
@@ -23,6 +25,8 @@ from services.monitor.outcomes.model import OutcomeEvent
 from services.monitor.requests import NewComparison
 from services.monitor.requests import Policy as AskedPolicy
 from services.monitor.weights import Change, ModelWeights, Share
+
+log = structlog.get_logger(__name__)
 
 # Gateways need a moment to be told that they shall report bad requests; what fails before is in nobody's news.
 ARMED_SECONDS = 3.0
@@ -221,6 +225,7 @@ class Comparison:
         return {
             "definition": self.definition.to_json(),
             "judge": self.judge.to_json(),
+            "slow_ms": self.judge.slow_ms,
             "started": self.started,
             "ended": self.ended,
             "skipped": self.skipped,
@@ -232,7 +237,8 @@ class Comparison:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Comparison:
         """Raises KeyError, TypeError or ValueError when it is not what `to_json` made."""
-        made = cls(NewComparison.model_validate(kept["definition"]), Judge.from_json(kept["judge"]), kept["started"])
+        definition = NewComparison.model_validate(kept["definition"])
+        made = cls(definition, _judge(definition, kept), kept["started"])
         made.skipped = int(kept["skipped"])
         made._failures = {side: Deliveries.from_json(kept["failures"][side]) for side in Side}
         made._slowness = {side: Deliveries.from_json(kept["slowness"][side]) for side in Side}
@@ -240,6 +246,19 @@ class Comparison:
         made.refresh(kept["ended"] or made.judge.traffic.time or made.started)
         made.ended = kept["ended"]
         return made
+
+
+def _judge(definition: NewComparison, kept: Mapping[str, Any]) -> Judge:
+    """The kept judge. What another release of the monitor wrote is judged anew, from E = 1, by the same threshold."""
+    try:
+        return Judge.from_json(kept["judge"])
+    except ValueError:
+        if kept["ended"] is not None:
+            raise
+        log.warning("monitor.judged_anew", comparison=definition.name)
+        slow_ms = float(kept["slow_ms"])
+        policy = replace(judge_policy(definition.policy), slow_ms=slow_ms, ignore_slow=slow_ms == 0)
+        return Judge.begin(policy, definition.stable, definition.candidate)
 
 
 def _parts(share: Share | None) -> tuple[float | None, bool]:

@@ -43,7 +43,7 @@ class Keeper:
         ended = _comparisons(self._ended, self._ended.load()[1])
         names = frozenset(comparison.definition.name for comparison in ended)
         running = [c for c in _comparisons(self._running, state) if c.definition.name not in names]
-        self._ended_names = names
+        self._ended_names = names if self._ended.exists else frozenset()
         return Kept((*ended, *running), state.get("counters", {}), time.time() - written if running else 0.0)
 
     async def save(self, comparisons: Iterable[Comparison], counters: Mapping[str, Any]) -> None:
@@ -78,8 +78,12 @@ def _states(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
 
 
 def _comparisons(file: Snapshot, state: Mapping[str, Any]) -> list[Comparison]:
-    try:
-        return [Comparison.from_json(kept) for kept in state.get("comparisons", ())]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        file.put_aside(f"{type(error).__name__}: {error}")
-        return []
+    found, unreadable = [], ""
+    for kept in state.get("comparisons", ()):
+        try:
+            found.append(Comparison.from_json(kept))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            unreadable = f"{type(error).__name__}: {error}"
+    if unreadable:
+        file.put_aside(unreadable)
+    return found

@@ -25,6 +25,11 @@ class Snapshot:
         self._last = b""
         self._turn = threading.Lock()  # a caller that was cancelled leaves its thread behind
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self._path.exists()
+
     def load(self) -> tuple[float, Mapping[str, Any]]:
         """When it was written and what it holds; (0, nothing) when there is none."""
         try:

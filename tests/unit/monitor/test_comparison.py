@@ -208,6 +208,19 @@ def test_it_goes_on_in_the_next_process() -> None:
     assert restored.evidence == judged.evidence
 
 
+def test_what_another_release_of_the_monitor_wrote_is_judged_anew() -> None:
+    judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))), weights()
+    for number in range(3):
+        judged.bad(bad(number), known)
+    kept = {**judged.to_json(), "judge": '{"format": 99}'}
+    restored = Comparison.from_json(kept)
+    assert restored.definition == judged.definition
+    assert restored.judge.slow_ms == judged.judge.slow_ms > 0
+    assert all(suspicion.evidence == pytest.approx(1.0) for suspicion in restored.evidence.suspicions)
+    with pytest.raises(ValueError, match="format 99"):
+        Comparison.from_json({**kept, "ended": START + 1})
+
+
 def test_an_ended_one_keeps_its_evidence_and_forgets_who_failed() -> None:
     judged, known = comparison(), weights()
     for number in range(12):

@@ -51,6 +51,16 @@ async def test_a_file_of_another_kind_is_put_aside_and_the_other_one_read(tmp_pa
     assert list(tmp_path.glob("comparisons.unreadable-*"))
 
 
+async def test_one_that_nobody_can_read_takes_no_other_with_it(tmp_path: Path) -> None:
+    ended = [comparison(name, ended=True) for name in ("a", "b")]
+    states = [ended[0].to_json(), {**ended[1].to_json(), "judge": "{}"}]
+    Snapshot(tmp_path / "comparisons-ended.json").save({"comparisons": states})
+    keeper = Keeper(tmp_path)
+    assert names(keeper) == {"a": True}
+    await keeper.save(keeper.load().comparisons or [ended[0]], {})
+    assert names(Keeper(tmp_path)) == {"a": True}
+
+
 async def test_a_full_disk_is_borne_until_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = Keeper(tmp_path)
 
