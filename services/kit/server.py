@@ -17,7 +17,7 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.kit.config import ServiceSettings, split_address
+from services.kit.config import ServiceSettings, is_wildcard, split_address
 from services.kit.consul import Consul, grpc_check, tcp_check
 from services.kit.consul import Registration as ConsulRegistration
 from services.kit.interceptors import HEALTH, Layers
@@ -144,9 +144,23 @@ class GrpcServer:
         host, port = self._settings.advertised(self._port)
         check = _check(self._settings, self.address)
         self._entry = ConsulRegistration(
-            self._consul, self._name, self._settings.instance, host, port, self._meta, self._tags, check
+            self._consul, self._name, self._settings.instance, host, port, self._described(host), self._tags, check
         )
         self._entry.start()
+
+    def _described(self, host: str) -> dict[str, str]:
+        """What others are told beside the address: `metrics` is where Prometheus reads this process."""
+        told = metrics_address(self._settings, self._telemetry.metrics_port, host)
+        return {**({"metrics": told} if told else {}), **self._meta}
+
+
+def metrics_address(settings: ServiceSettings, port: int, host: str) -> str:
+    """Where others read `/metrics` of a process that they know as `host`; empty when it serves none."""
+    if not port:
+        return ""
+    listened, _ = split_address(settings.metrics_listen)
+    reached = host if is_wildcard(listened) else listened
+    return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
 
 
 def _authenticator(settings: ServiceSettings) -> Authenticator:

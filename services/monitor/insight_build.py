@@ -46,6 +46,7 @@ async def build(
     captures.on_change = lambda model: writer.sweep()
     outcomes = Outcomes(settings.data_dir / "outcomes", store, writer, on_outcome)
     webhook = Webhook(settings.alert_webhook) if settings.alert_webhook else None
+    alerts = Alerts(settings.data_dir / "alerts", webhook)
     parts = Parts(
         captures=captures,
         store=store,
@@ -53,7 +54,7 @@ async def build(
         outcomes=outcomes,
         replay=Replay(store, consul, settings),
         drift=DriftEngine(settings.data_dir / "drift", settings.drift()),
-        alerts=Alerts(settings.data_dir / "alerts", webhook),
+        alerts=alerts,
         webhook=webhook,
         traffic=traffic,
         dropped_before=dropped_before,
@@ -61,7 +62,7 @@ async def build(
     insight = Insight(parts)
     await insight.restore()
     stack.push_async_callback(insight.keep)
-    shown = InsightMetrics(insight.looking, writer, outcomes)
+    shown = InsightMetrics(insight.looking, writer, outcomes, alerts)
     metrics.register(shown)
     stack.callback(metrics.unregister, shown)
     return insight

@@ -99,7 +99,11 @@ class Alerts:
 
     def open_count(self) -> int:
         """How many are not resolved."""
-        return sum(not alert.resolved for alert in self._book.alerts.values())
+        return len(self.unresolved())
+
+    def unresolved(self) -> list[Alert]:
+        """Open and acknowledged ones, oldest first."""
+        return [alert for alert in self._book.alerts.values() if not alert.resolved]
 
     async def watch(self, model: str = "") -> AsyncGenerator[Alert]:
         """Those that are not resolved, and from then on each as it changes; without end."""

@@ -9,7 +9,7 @@ from functools import partial
 from services.kit import app, telemetry
 from services.kit.client import ServiceClients
 from services.kit.consul import Consul, Session
-from services.kit.server import GrpcServer
+from services.kit.server import GrpcServer, metrics_address
 from services.patcher.agent import selfcheck
 from services.patcher.agent.config import AgentSettings
 from services.patcher.agent.fetch import Fetcher
@@ -52,7 +52,9 @@ async def build(stack: AsyncExitStack) -> None:
     NodeMetrics(told.registry, tools.monitor, node)
 
     await stack.enter_async_context(GrpcServer(settings, "agent", [], telemetry=told))  # health, for probes
-    await stack.enter_async_context(registration(consul, settings))
+    host, _ = settings.advertised(0)
+    own_metrics = metrics_address(settings, told.metrics_port, host)
+    await stack.enter_async_context(registration(consul, settings, own_metrics))
     app.supervise(stack, publisher.run(), "publisher")
     app.supervise(stack, tools.monitor.run(), "monitor")
     reader = Reader(consul, settings, book, node.wake)

@@ -33,11 +33,17 @@ def info_of(settings: AgentSettings) -> NodeInfo:
     )
 
 
-def registration(consul: Consul, settings: AgentSettings) -> Registration:
-    """The node's Triton as a service, checked by Consul: where Prometheus finds nodes."""
+def registration(consul: Consul, settings: AgentSettings, own_metrics: str = "") -> Registration:
+    """The node's Triton as a service, checked by Consul: where Prometheus finds nodes, and the agent's own metrics."""
     info = info_of(settings)
     host, port = split_address(info.grpc)
-    meta = {"node": info.name, "pool": info.pool, "http": info.http, "metrics": info.metrics}
+    meta = {
+        "node": info.name,
+        "pool": info.pool,
+        "http": info.http,
+        "metrics": info.metrics,
+        "agent_metrics": own_metrics,
+    }
     check = http_check(f"http://{info.http}/v2/health/live") if info.http else None
     return Registration(consul, SERVICE, f"{SERVICE}-{info.name}", host, port, meta, (), check)
 

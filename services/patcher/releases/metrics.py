@@ -19,7 +19,10 @@ class ReleaseMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._releases: dict[Phase, int] = {}
         self._decisions = Counter(
-            "bmase_patcher_release_decisions", "Lines of the audit trails", ["kind", "reason"], registry=registry
+            "bmase_patcher_release_decisions",
+            "Lines of the audit trails",
+            ["model", "kind", "reason"],
+            registry=registry,
         )
         self._rollbacks = Histogram(
             "bmase_patcher_release_rollback_seconds",
@@ -39,7 +42,7 @@ class ReleaseMetrics(Collector):
 
     def decided(self, move: Move) -> None:
         if move.event is not None:
-            self._decisions.labels(move.event.kind.value, str(move.event.reason)).inc()
+            self._decisions.labels(move.release.model, move.event.kind.value, str(move.event.reason)).inc()
 
     def rolled_back(self, until: str, seconds: float) -> None:
         self._rollbacks.labels(until).observe(max(0.0, seconds))

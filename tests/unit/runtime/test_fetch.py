@@ -153,7 +153,7 @@ def test_a_program_of_the_system_is_taken_where_that_is_allowed(
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(RuntimeSetupError, match=r"no runtime item is called 'envoi'; there are: buf, consul, envoy"):
+    with pytest.raises(RuntimeSetupError, match=r"no runtime item is called 'envoi'; there are: alertmanager, buf, consul, envoy"):
         plan.choose(manifest.load(), ["envoi"])
 
 
