@@ -161,5 +161,5 @@ def test_requests_are_counted_by_model_version_and_status(platform: Platform) ->
         with pytest.raises(InferenceServerException):
             client.infer("lin", tensor(x=np.zeros((1, 1, 1), np.float32)), model_version="2")
     text = platform.gateway.admin("/stats/prometheus")
-    assert 'envoy_bmase_requests{model="lin",version="2",code="200",status="OK"}' in text
-    assert 'envoy_bmase_requests{model="lin",version="2",code="200",status="INVALID_ARGUMENT"}' in text
+    assert 'envoy_bmase_requests{model="lin",version="2",code="200",status="OK",via="version"}' in text
+    assert 'envoy_bmase_requests{model="lin",version="2",code="200",status="INVALID_ARGUMENT",via="version"}' in text
