@@ -59,7 +59,7 @@ async def build(stack: AsyncExitStack) -> None:
         database=database,
         registry=told.registry,
         settings=settings,
-        parts=Parts(records, view, hub, versions, routes, loop),
+        parts=Parts(records, view, hub, versions, routes, loop, claim),
         news=news,
     )
     for name, work in view.tasks():

@@ -13,6 +13,7 @@ from services.kit.client import ServiceClients
 from services.kit.consul import Consul
 from services.kit.database import Database
 from services.kit.server import Registration
+from services.patcher.claim import Claim
 from services.patcher.config import PatcherSettings
 from services.patcher.hub import Hub
 from services.patcher.loop import Loop
@@ -43,6 +44,7 @@ class Parts:
     versions: Versions
     routes: Routes
     loop: Loop
+    claim: Claim
 
 
 async def assemble(
@@ -97,5 +99,6 @@ async def assemble(
         news=news,
         versions=parts.versions,
         routes=parts.routes,
+        claim=parts.claim,
     )
     return Registration(release_pb2_grpc.add_ReleaseServiceServicer_to_server, servicer, SERVICE)

@@ -17,6 +17,7 @@ from bmase.reasons import Reason
 from services.kit.decode import decode
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.kit.interceptors import current_call
+from services.patcher.claim import Claim
 from services.patcher.releases import commands
 from services.patcher.releases import requests as rq
 from services.patcher.releases.eyes import Eyes
@@ -51,6 +52,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         news: News,
         versions: Versions,
         routes: Routes,
+        claim: Claim,
     ) -> None:
         self._records = records
         self._deployments = deployments
@@ -60,9 +62,11 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         self._news = news
         self._versions = versions
         self._routes = routes
+        self._claim = claim
 
     async def CreateRelease(self, request: pb.CreateReleaseRequest, context: Context) -> pb.Release:
         asked = decode(rq.Create, request)
+        self._claim.refuse()
         if not asked.version:
             raise InvalidArgument([Violation("candidate", 'must be set: a version\'s number, an alias or "latest"')])
         model, request_key = asked.release.model.model, (asked.request_id, _fingerprint(asked))
@@ -88,10 +92,13 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         return release_message(kept)
 
     async def GetRelease(self, request: pb.GetReleaseRequest, context: Context) -> pb.Release:
-        return await self._told(await self._records.get(decode(rq.Named, request).name))
+        name = decode(rq.Named, request).name
+        self._claim.refuse()
+        return await self._told(await self._records.get(name))
 
     async def ListReleases(self, request: pb.ListReleasesRequest, context: Context) -> pb.ListReleasesResponse:
         asked = decode(rq.List, request)
+        self._claim.refuse()
         model = asked.model.model if asked.model else ""
         start, size = rq.page_start(asked.page_token), asked.page_size
         found = await self._records.listed(model, asked.active, start, size + 1)
@@ -153,6 +160,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
         )
 
     async def _commanded(self, name: str, command: Command) -> pb.Release:
+        self._claim.refuse()
         now = time.time()
 
         def decide(release: Release) -> list[Move]:

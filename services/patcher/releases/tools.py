@@ -118,7 +118,7 @@ class Tools:
             known = state.deployments.get(key)
             if known is None or known.phase is not DeploymentPhase.ACTIVE:
                 return state
-            left = replace(known, phase=DeploymentPhase.DRAINING, force=False, reason="", message="")
+            left = replace(known, phase=DeploymentPhase.LEAVING, force=False, reason="", message="")
             return replace(state, deployments={**state.deployments, key: left})
 
         await self._deployments.change(leave, self.fence)
