@@ -6,6 +6,7 @@ Two files of JSON lines: when one is full or old it becomes the earlier one, and
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ class Journal:
         self._clock = clock
         self._lines = 0
         self._since = clock()
+        self._writing = threading.Lock()
 
     def load(self) -> Iterator[Line]:
         """What both files hold, oldest first; a line cut off by a crash is left out."""
@@ -53,7 +55,11 @@ class Journal:
                 yield from found
 
     def append(self, lines: Sequence[Line]) -> None:
-        """Adds lines; a failure is logged and borne."""
+        """Adds lines, in any thread; a failure is logged and borne."""
+        with self._writing:
+            self._append(lines)
+
+    def _append(self, lines: Sequence[Line]) -> None:
         try:
             self._turn()
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,6 +22,7 @@ from services.monitor.samples.model import Report, Sample, Told
 from services.monitor.samples.store import SampleStore
 from services.monitor.samples.writer import Writer
 
+# Of each kind (requests, reports, reports that wait); tens of megabytes when full. Older ones are forgotten then.
 MAX_REMEMBERED = 200_000
 WAIT_SECONDS = 3600.0
 

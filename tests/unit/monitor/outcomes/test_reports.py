@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
-from services.monitor.outcomes import Given, OutcomeEvent, Outcomes
+from services.monitor.outcomes import Given, OutcomeEvent, Outcomes, journal, reports
 from services.monitor.outcomes.reports import Answered
 from services.monitor.samples.memory import MemoryStore
 from services.monitor.samples.model import Batch, Rules, Sample, Told, new_id
@@ -163,10 +164,32 @@ async def test_accuracy_forgets_after_an_hour(desk: Desk) -> None:
     assert desk.outcomes.accuracy.totals["digits", 4, False] == 1
 
 
-async def test_memory_is_bounded(desk: Desk) -> None:
-    for number in range(120):
-        await desk.outcomes.report("digits", [right(f"r-{number}-{n}") for n in range(1000)])
-    assert desk.outcomes.waiting <= 200_000
+async def test_memory_and_files_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MAX_REMEMBERED", 2000)
+    monkeypatch.setattr(journal, "MAX_LINES", 1000)
+    desk.restart()
+    for number in range(20):
+        await desk.outcomes.report("digits", [right(f"r-{number}-{n}") for n in range(500)])
+        assert desk.outcomes.waiting <= 2000
     files = list(desk.folder.iterdir())
     assert len(files) == 2
-    assert sum(path.stat().st_size for path in files) < 50_000_000
+    assert all(len(path.read_text().splitlines()) <= 1000 for path in files)
+
+
+async def test_versions_that_never_were_do_not_fill_the_memory(desk: Desk) -> None:
+    for start in range(1, 5000, 1000):
+        numbers = range(start, start + 1000)
+        await desk.report(*(right(f"r-{n}", version=n, prediction="7") for n in numbers))
+    assert len(desk.outcomes.accuracy.totals) == 2000
+    assert desk.outcomes.accuracy.of("digits", 5000) == (1, 0)
+    assert desk.outcomes.accuracy.of("digits", 1) == (0, 0)
+
+
+async def test_many_calls_at_once_are_all_journalled(desk: Desk) -> None:
+    async with anyio.create_task_group() as tasks:
+        for start in range(0, 2000, 100):
+            tasks.start_soon(
+                desk.report, *(right(f"r-{n}", version=1, prediction="7") for n in range(start, start + 100))
+            )
+    desk.restart()
+    assert desk.outcomes.accuracy.of("digits", 1) == (2000, 0)
