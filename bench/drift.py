@@ -74,7 +74,13 @@ def costs(folder: Path) -> dict[str, float]:
     for _ in traffic.feed(digits.unchanged(), 12_000, step=500):
         pass
     engine, made = traffic.engine, {}
-    calls = {"tick_ms": lambda: engine.tick(1e4), "report_ms": lambda: engine.report(digits.MODEL, digits.VERSION)}
+    row = digits.known()[0][:1]
+
+    def look() -> None:
+        engine.add(digits.MODEL, digits.VERSION, {"image": row}, Role.INPUT)
+        engine.tick(1e4)
+
+    calls = {"tick_ms": look, "report_ms": lambda: engine.report(digits.MODEL, digits.VERSION)}
     for name, call in calls.items():
         begun = time.perf_counter()
         for _ in range(20):

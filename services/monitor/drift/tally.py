@@ -131,8 +131,12 @@ def oddities(tally: Tally, budget: Budget, share: float) -> Oddities:
     )
     seen = np.array([counts.sum() for counts in tally.groups], np.int64)
     rows = np.append(tally.bins.sum(axis=1) + tally.odd[0], seen)
-    evidence = share_evidence(hits, rows, _limits(tally.reference, budget, share))
-    return Oddities(hits, rows, evidence >= math.log(len(QUALITIES)) - budget.log_live)
+    limits = _limits(tally.reference, budget, share)
+    crossed = hits > limits * rows  # without that there is no evidence
+    many = np.broadcast_to(rows, hits.shape)[crossed]
+    evidence = share_evidence(hits[crossed], many, limits[crossed])
+    crossed[crossed] = evidence >= math.log(len(QUALITIES)) - budget.log_live
+    return Oddities(hits, rows, crossed)
 
 
 def _limits(reference: TensorReference, budget: Budget, share: float) -> np.ndarray:

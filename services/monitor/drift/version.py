@@ -65,7 +65,7 @@ class LiveVersion:
             return
         self._fresh = False
         for tensor in self.tensors.values():
-            tensor.sketch.flush()
+            tensor.sketch.count()
         budget, settings = self.budget, self.settings
         full = self.rows >= settings.window_rows and now - self.window_start >= settings.window_seconds
         for tensor in self.tensors.values():

@@ -59,9 +59,13 @@ class NumberSketches:
         return np.array([sketch.n for sketch in self.sketches], np.int64)
 
     def quantiles(self, feature: int, ranks: Sequence[float]) -> list[float]:
-        """Empty when nothing was seen."""
+        """Empty when nothing was seen; those of ranks 0 and 1 are exact."""
         sketch = self.sketches[feature]
-        return [] if sketch.is_empty() else [float(value) for value in sketch.get_quantiles(list(ranks), True)]
+        if sketch.is_empty():
+            return []
+        ends = {0.0: sketch.get_min_value(), 1.0: sketch.get_max_value()}
+        found = zip(ranks, sketch.get_quantiles(list(ranks), True), strict=True)
+        return [float(ends.get(rank, value)) for rank, value in found]
 
     def cdf(self, feature: int, points: np.ndarray) -> np.ndarray:
         """The share of numbers that are at most each of the strictly increasing points; zeros when nothing was seen."""

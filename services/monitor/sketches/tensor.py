@@ -31,15 +31,18 @@ class Window:
 
 @dataclass
 class _Pending:
-    """Rows not sketched yet."""
+    """Rows whose numbers are not sketched yet, and categories that are not counted yet; the first rows are counted."""
 
     columns: np.ndarray
     rows: int = 0
+    counted: int = 0
     categories: dict[str, Counter[object]] = field(default_factory=dict)
 
 
 class TensorSketch:
-    """Sketches of one tensor's features. `tap`, when given, sees what is sketched: columns, and counts of categories.
+    """Sketches of one tensor's features. `tap`, when given, sees all of it once: columns, and counts of categories.
+
+    Rows wait until there are 256. `count` shows those that wait to the tap, which is cheap; `flush` sketches them, too.
 
     Bench of what one core does (values are numbers of the tensor, whatever becomes of them):
 
@@ -71,20 +74,26 @@ class TensorSketch:
         for start in range(0, len(array), BUFFERED):
             self._put(self.layout.split(array[start : start + BUFFERED]))
 
-    def flush(self) -> None:
-        """Sketches the rows that wait."""
+    def count(self) -> None:
+        """Counts the rows that wait and were not counted yet."""
         pending, window = self._pending, self.windows[-1]
-        if pending.rows == 0:
+        if pending.rows == pending.counted:
             return
-        columns = pending.columns[:, : pending.rows]
         counts = {name: {str(key): n for key, n in found.items()} for name, found in pending.categories.items()}
-        window.numbers.update(columns)
         for name, found in counts.items():
             window.categories[name].update(found)
-        window.rows += pending.rows
         if self.tap is not None:
-            self.tap(columns, counts)
-        self._pending = _Pending(pending.columns)
+            self.tap(pending.columns[:, pending.counted : pending.rows], counts)
+        window.rows += pending.rows - pending.counted
+        pending.counted, pending.categories = pending.rows, {}
+
+    def flush(self) -> None:
+        """Counts and sketches the rows that wait."""
+        self.count()
+        pending = self._pending
+        if pending.rows:
+            self.windows[-1].numbers.update(pending.columns[:, : pending.rows])
+            self._pending = _Pending(pending.columns)
 
     def roll(self) -> None:
         """Begins a new window; the oldest is forgotten when there are too many."""

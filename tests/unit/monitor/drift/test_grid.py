@@ -85,3 +85,14 @@ def test_a_dump_is_the_same_grid() -> None:
     again = Grid.load(grid.dump())
     live = normal(1, 300, 11)
     assert again.distances(again.count(live)).tolist() == grid.distances(grid.count(live)).tolist()
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_counting_many_rows_at_once_and_few_at_a_time_is_the_same(odd: bool) -> None:
+    """Two ways to find the place of a number, chosen by how many there are."""
+    grid = Grid.of(np.round(normal(0, 400, 12), 1))
+    live = np.round(normal(0.1, 200, 13), 1)
+    if odd:
+        live[0, ::7], live[0, 1::9], live[0, 2::11] = np.nan, np.inf, -np.inf
+    few = np.sum([grid.count(live[:, at : at + 5]) for at in range(0, 200, 5)], axis=0)
+    assert few.tolist() == grid.count(live).tolist()

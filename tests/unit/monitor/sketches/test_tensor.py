@@ -142,3 +142,20 @@ def test_an_array_without_a_dimension_of_rows_is_one_row() -> None:
     sketch.add(np.ones((4, 3), np.float32))
     sketch.flush()
     assert (sketch.rows, sketch.windows[-1].misfits) == (6, 0)
+
+
+def test_counting_is_ahead_of_sketching_and_counts_nothing_twice() -> None:
+    seen: list[tuple[int, Counts]] = []
+    rows = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], np.float32)
+    sketch = TensorSketch(
+        Layout.of(Role.OUTPUT, "p", rows), tap=lambda columns, counts: seen.append((columns.shape[1], counts))
+    )
+    sketch.add(rows[:2])
+    sketch.count()
+    sketch.count()
+    assert (sketch.rows, sketch.windows[-1].numbers.counts().tolist()) == (2, [0, 0])
+    sketch.add(rows[2:])
+    sketch.flush()
+    assert (sketch.rows, sketch.windows[-1].numbers.counts().tolist()) == (3, [3, 3])
+    assert seen == [(2, {"output/p.label": {"1": 1, "0": 1}}), (1, {"output/p.label": {"1": 1}})]
+    assert sketch.category("output/p.label") == {"1": 2, "0": 1}
