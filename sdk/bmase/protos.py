@@ -7,10 +7,11 @@ from google.protobuf.descriptor import FileDescriptor
 from tritonclient.grpc import service_pb2
 
 from bmase.gateway.v1 import route_pb2
-from bmase.patcher.v1 import deployment_pb2
+from bmase.monitor.v1 import monitor_pb2
+from bmase.patcher.v1 import deployment_pb2, release_pb2
 from bmase.registry.v1 import registry_pb2
 
-ROOTS = (service_pb2, registry_pb2, deployment_pb2, route_pb2)
+ROOTS = (service_pb2, registry_pb2, deployment_pb2, release_pb2, route_pb2, monitor_pb2)
 
 
 def descriptor_set() -> descriptor_pb2.FileDescriptorSet:
