@@ -189,7 +189,8 @@ def test_a_release_holds_the_route_of_its_model(
     reach(own_suite, release.name, STEPS[1])
     client.releases.rollback(release.name, "enough")
     assert client.releases.wait(release.name, decided=False, timeout=60).state == pb.Release.STATE_ROLLED_BACK
-    client.routes.set_weights(model, {stable: 1})
+    # The route is given back right after.
+    own_suite.until(lambda: client.routes.set_weights(model, {stable: 1}), "the route free again")
 
 
 def test_the_way_back_after_promotion_is_short(own_suite: Suite, pair: tuple[str, int, int]) -> None:
