@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from bmase.monitor.v1 import monitor_pb2 as pb
@@ -136,6 +137,17 @@ def test_outcomes_meet_requests_of_real_clients(platform: Platform, stub: Stub) 
     assert stub.ReportOutcomes(request, timeout=10).joined == 1
     assert stub.ReportOutcomes(request, timeout=10).repeated == 1
     eventually(lambda: sample.request_id in samples(stub, wrong=True), "the sample is known to be wrong", timeout=20)
+
+
+def test_an_outcome_may_come_over_rest(platform: Platform, stub: Stub) -> None:
+    outcome = {"request_id": f"order-{secrets.token_hex(4)}", "label": "7", "version": 3, "prediction": "1"}
+    body = {"model": f"models/{MODEL}", "outcomes": [outcome]}
+
+    def answer() -> requests.Response:
+        return requests.post(f"http://{platform.gateway.address}/api/v1/outcomes", json=body, timeout=5)
+
+    eventually(lambda: answer().status_code == 200, "the gateway knows the monitor", timeout=30)
+    assert answer().json()["repeated"] == 1
 
 
 def test_a_replay_is_no_traffic(platform: Platform, stub: Stub) -> None:
