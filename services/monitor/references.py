@@ -34,7 +34,7 @@ from services.monitor.oip import Malformed
 from services.monitor.oip.tensors import from_raw
 from services.monitor.sketches import Layout, Role
 from services.monitor.sketches.archive import Unreadable, pack, unpack, write
-from services.monitor.sketches.layout import Kind
+from services.monitor.sketches.layout import MAX_FEATURES, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -219,6 +219,9 @@ def _whole(request: pb.PutReferenceRequest, found: Sequence[TensorReference]) ->
         return [Violation("inputs", f"at most {MAX_TENSORS} tensors can be compared, {len(names)} are given")]
     if len(set(names)) != len(names):
         return [Violation("inputs", "a tensor is given twice")]
+    features = sum(len(tensor.features) for tensor in found)
+    if features > MAX_FEATURES:
+        return [Violation("inputs", f"at most {MAX_FEATURES} features can be compared, these tensors have {features}")]
     rows = sorted({tensor.rows for tensor in found})
     return [Violation("inputs", f"all tensors need as many rows, these have {rows}")] if len(rows) > 1 else []
 

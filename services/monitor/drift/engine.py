@@ -39,6 +39,7 @@ from services.monitor.sketches.archive import Unreadable, write
 log = structlog.get_logger(__name__)
 
 DEFAULT_LIMIT = 20
+MAX_VERSIONS = 4_096  # also those of which nothing could be read
 
 
 class DriftEngine:
@@ -156,7 +157,7 @@ class DriftEngine:
 
     def _make_room(self) -> None:
         total = sum(version.features for version in self._versions.values())
-        while total > self.settings.max_features and len(self._versions) > 1:
+        while len(self._versions) > 1 and (total > self.settings.max_features or len(self._versions) > MAX_VERSIONS):
             key, oldest = self._versions.popitem(last=False)
             total -= oldest.features
             self.forgotten += 1

@@ -12,6 +12,7 @@ from services.monitor.drift.tally import TensorReference
 from services.monitor.drift.tensor import LiveTensor
 from services.monitor.references import Reference
 from services.monitor.sketches import Layout, Role
+from services.monitor.sketches.layout import MAX_FEATURES
 
 MAX_TENSORS = 64
 
@@ -78,9 +79,10 @@ class LiveVersion:
         if len(self.tensors) >= MAX_TENSORS:
             return None
         try:
-            return self._begin(Layout.of(role, name, array), None)
+            layout = Layout.of(role, name, array)
         except ValueError:
             return None
+        return self._begin(layout, None) if self.features + len(layout.features) <= MAX_FEATURES else None
 
     def _begin(self, layout: Layout, reference: TensorReference | None) -> LiveTensor:
         made = self.tensors[layout.role, layout.name] = LiveTensor(layout, reference)

@@ -18,6 +18,7 @@ import numpy as np
 
 MAX_NUMBERS = 1024
 MAX_STRINGS = 16
+MAX_FEATURES = 8_192  # of a version
 SUBSAMPLE_SEED = 1024
 SUMMARIES = ("mean", "std", "min", "max")
 LABEL = "label"

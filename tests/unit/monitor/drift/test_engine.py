@@ -268,3 +268,13 @@ def test_the_report_is_as_long_as_asked(tmp_path: Path) -> None:
     report = fed.engine.report(MODEL, VERSION, limit=2)
     assert report.name == NAME
     assert [feature.drifted for feature in report.features] == [True, False]
+
+
+def test_tensors_beyond_the_bounds_of_a_version_are_not_looked_at(tmp_path: Path) -> None:
+    engine = DriftEngine(tmp_path, SETTINGS)
+    wide = np.zeros((1, 2_000), np.float32)  # 1,028 features
+    engine.add(MODEL, VERSION, {f"t{index}": wide for index in range(20)}, Role.INPUT)
+    report = engine.report(MODEL, VERSION, limit=1)
+    assert report.features_total == 7 * 1_028
+    engine.add(MODEL, 3, {f"t{index}": np.zeros(1, np.float32) for index in range(100)}, Role.INPUT)
+    assert engine.report(MODEL, 3).features_total == 64

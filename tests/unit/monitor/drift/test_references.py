@@ -107,3 +107,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, wrong: pb.PutReferenceRequest, f
         ReferenceStore(tmp_path).put(wrong, now=0)
     assert field in [violation.field for violation in raised.value.violations]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_more_features_than_can_be_compared_are_refused(tmp_path: Path) -> None:
+    wide = [
+        pb.ReferenceTensor(name=f"t{index}", datatype="UINT8", shape=[2, 1_500], raw=bytes(3_000)) for index in range(8)
+    ]
+    with pytest.raises(InvalidArgument, match="at most 8192 features"):
+        ReferenceStore(tmp_path).put(request(*wide), now=0)
