@@ -108,9 +108,6 @@ def fetch(item: Item, folder: Path) -> list[Path]:
         apt.run("download", f"{item.package}={item.version}")
         check_digest(folder / item.file, item.sha256)
         return [folder / item.file]
-    if item.alone:
-        apt.run("download", item.package)  # signed, as the others are
-        return sorted(folder.glob("*.deb"))
     # Relative to what dpkg says is installed: only missing libraries come along. Nothing is installed.
     apt.run("install", "--yes", "--download-only", "--no-install-recommends", item.package)
     return sorted((folder / "cache/archives").glob("*.deb"))
@@ -120,7 +117,7 @@ def unpack(item: Item, archives: list[Path], folder: Path) -> None:
     """Extracts all packages into one tree; items with libraries of their own get starters that find them."""
     for archive in archives:
         subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True, capture_output=True)
-    if not item.sha256 and not item.alone:
+    if not item.sha256:
         for executable in item.executables.values():
             _wrap(folder, executable)
 

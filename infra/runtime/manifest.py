@@ -16,7 +16,7 @@ MANIFEST = Path(__file__).with_name("manifest.toml")
 KINDS = ("pypi", "debian", "venv")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Fields that came after items were in people's caches: without a value they do not make another item.
-_LATER = frozenset({"requirements", "entry", "alone"})
+_LATER = frozenset({"requirements", "entry"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class Item:
     requirements: str = ""  # of an environment: the file below the checkout that pins its wheels
     entry: str = ""  # of an environment: `module:function` that its one program calls
     system: bool = False
-    alone: bool = False  # of a Debian package: without what it depends on
     default: bool = False
 
     def __post_init__(self) -> None:
@@ -74,7 +73,6 @@ def _problem(item: Item) -> str:
         "a Debian package needs its suite": item.kind == "debian" and not item.suite,
         "an environment needs requirements, an entry and one executable": item.kind == "venv"
         and not (item.requirements and item.entry and len(item.executables) == 1),
-        "only a Debian package can come alone": item.alone and item.kind != "debian",
         f"path {unsafe[:1]} leaves the item's folder": bool(unsafe),
     }
     return next((problem for problem, holds in contradictions.items() if holds), "")

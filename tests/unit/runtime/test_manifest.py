@@ -53,7 +53,6 @@ def test_the_projects_own_manifest_holds_together() -> None:
         ({"unpack": []}, "a wheel needs"),
         ({"executables": {"tool": "../../usr/bin/tool"}}, "leaves the item's folder"),
         ({"links": {"/etc/passwd": "x"}}, "leaves the item's folder"),
-        ({"alone": True}, "only a Debian package can come alone"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"package": None}, "missing 1 required positional argument: 'package'"),
     ],
