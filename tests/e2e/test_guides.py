@@ -95,3 +95,8 @@ def test_clients(suite: Suite, place: Path, language: str, code: str) -> None:
 def test_cli(suite: Suite, place: Path, number: int) -> None:
     """The blocks of this guide build on each other: they are run in order."""
     _run(suite, place, *_blocks("cli.md")[number])
+
+
+@pytest.mark.parametrize(("language", "code"), _blocks("samples.md"), ids=_titles("samples.md"))
+def test_samples(suite: Suite, place: Path, language: str, code: str) -> None:
+    assert _run(suite, place, language, code).strip()
