@@ -91,11 +91,11 @@ class Alerts:
 
     def acknowledge(self, name: str, by: str, now: float) -> Alert:
         """Somebody looks after it. Raises ALERT_NOT_FOUND."""
-        return self._changed(self.get(name), self._book.acknowledge(self.get(name).number, by, now))
+        return self._changed(self.get(name), self._book.acknowledge(self.get(name).number, by, now), "acknowledged")
 
     def resolve(self, name: str, now: float) -> Alert:
         """Over; it comes back only after it was clean. Raises ALERT_NOT_FOUND."""
-        return self._changed(self.get(name), self._book.resolve(self.get(name).number, now))
+        return self._changed(self.get(name), self._book.resolve(self.get(name).number, now), "resolved")
 
     def open_count(self) -> int:
         """How many are not resolved."""
@@ -119,19 +119,19 @@ class Alerts:
         finally:
             self._watchers.discard(watcher)
 
-    def _changed(self, before: Alert, after: Alert) -> Alert:
+    def _changed(self, before: Alert, after: Alert, word: str) -> Alert:
         if before != after:
-            self._publish([after])
+            self._publish([after], word)
         return after
 
-    def _publish(self, changed: list[Alert]) -> list[Alert]:
+    def _publish(self, changed: list[Alert], word: str = "") -> list[Alert]:
         if not changed:
             return changed
         self._write()
         for watcher in self._watchers:
             watcher.offer(changed)
         for alert in changed if self._webhook else ():
-            self._webhook.offer(_event(alert))  # type: ignore[union-attr]
+            self._webhook.offer({"event": word or _word(alert), "alert": alert.to_json()})  # type: ignore[union-attr]
         return changed
 
     def _write(self) -> None:
@@ -141,10 +141,11 @@ class Alerts:
             log.error("monitor.alerts_not_written", error=error.strerror)
 
 
-def _event(alert: Alert) -> dict[str, object]:
-    fresh = alert.state is State.OPEN and alert.update_time == alert.open_time
-    word = "opened" if fresh else {State.OPEN: "changed"}.get(alert.state, alert.state.lower())
-    return {"event": word, "alert": alert.to_json()}
+def _word(alert: Alert) -> str:
+    """What has happened to an alert that nobody touched."""
+    if alert.resolved:
+        return "resolved"
+    return "opened" if alert.state is State.OPEN and alert.update_time == alert.open_time else "changed"
 
 
 def _number(text: str) -> int | None:

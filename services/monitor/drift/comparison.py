@@ -1,4 +1,7 @@
-"""What two versions answer, side by side: live against live, by their sketches."""
+"""What two versions answer, side by side: live against live, by their sketches, over the windows that are kept.
+
+`drifted` holds however often one looks during those windows. It is for reading: no alarm is raised by it.
+"""
 
 from __future__ import annotations
 

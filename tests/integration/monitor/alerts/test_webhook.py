@@ -73,9 +73,10 @@ async def test_what_opens_and_ends_is_posted(tmp_path: Path) -> None:
         alerts = Alerts(tmp_path, webhook)
         alerts.apply(FOUND, 10.0)
         alerts.acknowledge("alerts/1", "amira", 11.0)
-        alerts.apply({Scope("digits", 3, "drift"): []}, 12.0)
-        await until(lambda: webhook.sent == 3)
-    assert [item["event"] for item in receiver.got] == ["opened", "acknowledged", "resolved"]
+        alerts.apply({Scope("digits", 3, "drift"): [Finding("input/image", "moved on", 0.7)]}, 30.0)
+        alerts.apply({Scope("digits", 3, "drift"): []}, 40.0)
+        await until(lambda: webhook.sent == 4)
+    assert [item["event"] for item in receiver.got] == ["opened", "acknowledged", "changed", "resolved"]
     assert receiver.got[0]["alert"]["name"] == "alerts/1"
     assert receiver.got[0]["alert"]["feature"] == "input/image"
 
