@@ -23,14 +23,16 @@ class Kind(StrEnum):
 
 
 # Errors harm at once and are the most common way to break, so they get the largest part.
-PARTS = {Kind.ERRORS: 0.6, Kind.SLOW: 0.2, Kind.OUTCOMES: 0.2, Kind.DISAGREEMENT: 0.2}
+PARTS = {Kind.ERRORS: 4, Kind.SLOW: 1, Kind.OUTCOMES: 1, Kind.DISAGREEMENT: 1}
+# For what the mathematics leaves out: forgotten clients, clocks that differ, evidence that was taken back.
+KEPT = 0.1
 
 
 def limits(alpha: float, judged: Collection[Kind]) -> dict[Kind, float]:
     """Evidence at which each judged kind rolls back: 1 / its part of alpha.
 
-    The parts of the judged kinds add up to alpha, so kinds that are not judged leave theirs to the others. Which are
-    judged has to be settled before the first request: a choice made after looking would not be covered by alpha.
+    The parts of the judged kinds add up to nine tenths of alpha: kinds that are not judged leave theirs to the others.
+    Which are judged has to be settled before the first request: a choice made after looking is not covered by alpha.
     """
     whole = sum(PARTS[kind] for kind in judged)
-    return {kind: whole / (alpha * PARTS[kind]) for kind in Kind if kind in judged}
+    return {kind: whole / ((1 - KEPT) * alpha * PARTS[kind]) for kind in Kind if kind in judged}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.monitor.judge.evidence import Counts, Policy
 from services.monitor.judge.interruptions import Infra
-from services.monitor.judge.kinds import Kind, Side, limits
+from services.monitor.judge.kinds import KEPT, Kind, Side, limits
 from services.monitor.judge.verdict import Judge
 from tests.unit.monitor.judge.court import BEFORE, Court
 
@@ -94,9 +94,9 @@ def test_stays_small_with_very_many_clients() -> None:
 def test_the_parts_of_alpha_add_up(alpha: float, judged: set[Kind]) -> None:
     found = limits(alpha, judged)
     assert set(found) == judged
-    assert sum(1 / limit for limit in found.values()) == pytest.approx(alpha)
+    assert sum(1 / limit for limit in found.values()) == pytest.approx((1 - KEPT) * alpha)
 
 
 def test_kinds_that_are_not_judged_leave_their_part_to_the_others() -> None:
-    assert limits(0.01, [Kind.ERRORS])[Kind.ERRORS] == pytest.approx(100)
-    assert limits(0.01, list(Kind))[Kind.ERRORS] > 100
+    assert limits(0.01, [Kind.ERRORS])[Kind.ERRORS] == pytest.approx(1000 / 9)
+    assert limits(0.01, list(Kind))[Kind.ERRORS] > 1000 / 9
