@@ -47,12 +47,19 @@ def promote(release: Release, now: float, actor: str, *, full: bool, answers: bo
     return to_step(replace(release, sheltered=False), index, now, "a person promoted it", actor=actor)
 
 
-def rollback(release: Release, now: float, actor: str, message: str) -> Move | None:
-    """Marks it; the controller acts on the mark at once. None: it is on its way back, or there."""
+def rollback(release: Release, now: float, actor: str, message: str, *, kept: bool = True) -> Move | None:
+    """Marks it; the controller acts on the mark at once. None: it is on its way back, or there.
+
+    `kept`: whether the stable version is still deployed. One that is only silent is waited for.
+    """
     if release.phase in _TURNING or release.abort is not None:
         return None
     if release.final:
         raise _ended(release)
+    if not kept:
+        hint = f"Deploy it again, then roll back: bmase deploy {release.model} {release.stable}"
+        words = f"version {release.stable} has been taken out of service, so there is nothing to go back to"
+        raise _refused(Reason.VERSION_NOT_DEPLOYED, words, hint)
     words = message or "a person rolled it back"
     event = Event(Kind.ROLLBACK, f"asked for: {words}", Why.REQUESTED, actor)
     return moved(release, event, now, abort=Abort(Why.REQUESTED, words, actor, now))

@@ -24,6 +24,7 @@ from services.patcher.releases.eyes import Eyes
 from services.patcher.releases.loop import ReleaseLoop
 from services.patcher.releases.monitor import Monitor
 from services.patcher.releases.news import News
+from services.patcher.releases.observation import Stand
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.report import event_message, release_message
 from services.patcher.releases.state import Move, Phase, Release
@@ -142,9 +143,13 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
 
     async def RollbackRelease(self, request: pb.RollbackReleaseRequest, context: Context) -> pb.Release:
         asked, actor = decode(rq.Rollback, request), _caller()
-        return await self._commanded(
-            asked.name, lambda release, now: commands.rollback(release, now, actor, asked.message)
-        )
+        seen = self._eyes.look(await self._records.get(asked.name))
+        kept = seen is None or seen[1].stand not in (Stand.ABSENT, Stand.LEAVING)
+
+        def rollback(release: Release, now: float) -> Move | None:
+            return commands.rollback(release, now, actor, asked.message, kept=kept or not release.percent)
+
+        return await self._commanded(asked.name, rollback)
 
     async def ListReleaseEvents(
         self, request: pb.ListReleaseEventsRequest, context: Context

@@ -84,7 +84,8 @@ class ReleaseWorld:
         return self._commanded(move)
 
     def do_rollback(self, why: str = "") -> list[str]:
-        return self._commanded(commands.rollback(self.release, self.seen.now, "ann", why))
+        kept = self.seen.stable.stand not in (Stand.ABSENT, Stand.LEAVING)
+        return self._commanded(commands.rollback(self.release, self.seen.now, "ann", why, kept=kept))
 
     # --- what the world does
 
