@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from bmase.errors import InvalidArgument, Violation
 from bmase.patcher.v1 import release_pb2 as pb
@@ -63,7 +62,7 @@ def percents(text: str) -> pb.ReleasePolicy:
     return policy
 
 
-def _message(value: Any, kind: Descriptor, where: str) -> dict[str, Any]:
+def _message(value: Any, kind: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(where or "policy", "is not a table")
     made = {}
@@ -81,7 +80,7 @@ def _message(value: Any, kind: Descriptor, where: str) -> dict[str, Any]:
     return made
 
 
-def _field(value: Any, field: FieldDescriptor, where: str) -> Any:
+def _field(value: Any, field: Any, where: str) -> Any:
     if field.message_type is not None:
         is_time = field.message_type.full_name == DURATION
         return duration(value, where) if is_time else _message(value, field.message_type, where)
@@ -100,7 +99,7 @@ def duration(value: Any, where: str) -> str:
     return f"{float(found[1]) * _SECONDS[found[2]]:.3f}s"
 
 
-def _enum(value: Any, field: FieldDescriptor, where: str) -> str:
+def _enum(value: Any, field: Any, where: str) -> str:
     values = field.enum_type.values_by_number
     prefix = values[0].name.removesuffix("UNSPECIFIED")
     known = {v.name.removeprefix(prefix).lower(): v.name for number, v in values.items() if number}

@@ -15,10 +15,15 @@ from bmase.registry.v1 import registry_pb2 as pb
 
 
 def from_npz(path: Path) -> pb.Sample:
-    """The sample in a file. Pickled arrays are refused: save strings as a fixed-width type (`S` or `U`)."""
+    """The sample in a file."""
+    return from_arrays(arrays_of(path), str(path))
+
+
+def arrays_of(path: Path) -> dict[str, Array]:
+    """The arrays in a file. Pickled ones are refused: save strings as a fixed-width type (`S` or `U`)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return from_arrays({name: archive[name] for name in archive.files}, str(path))
+            return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as problem:
         raise _wrong(f"{path} is not a .npz file with plain arrays: {problem}") from problem
 

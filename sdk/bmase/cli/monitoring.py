@@ -89,6 +89,22 @@ def drift(cli: Cli, *, model: Model, version: AnyVersion, limit: Limit = 20, png
     cli.out.rows(list(report.features), FEATURES, "no features: is there a reference, and traffic?")
 
 
+@command(app, "reference")
+def reference(
+    cli: Cli,
+    *,
+    model: Model,
+    version: AnyVersion,
+    file: Annotated[Path, typer.Argument(exists=True, help=".npz with arrays input:NAME and output:NAME.")],
+) -> None:
+    """Give rows of its data that a version's live traffic is compared with. Only sketches of them are kept."""
+    from bmase import references  # noqa: PLC0415  numpy
+
+    number = cli.client.versions.get(model, version).number
+    made = cli.client.monitor.put_reference(model, number, references.from_npz(file))
+    cli.out.done(made, f"{made.name} is compared with {made.rows:,} rows of {made.features:,} features")
+
+
 @command(app, "compare")
 def compare(cli: Cli, *, model: Model, stable: Number, candidate: Number, png: Png = None) -> None:
     """Two versions side by side on live traffic."""

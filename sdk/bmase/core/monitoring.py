@@ -49,11 +49,9 @@ def replay(model: str, stable: int, candidate: int, count: int, tolerance: float
     return Call(SERVICE + "ReplaySamples", request, pb.ReplaySamplesResponse, REPLAY_SECONDS)
 
 
-def put_reference(
-    model: str, version: int, inputs: Iterable[pb.ReferenceTensor], outputs: Iterable[pb.ReferenceTensor]
-) -> Call[pb.Reference]:
+def put_reference(model: str, version: int, rows: pb.PutReferenceRequest) -> Call[pb.Reference]:
     """Rows that live traffic is compared with; only sketches of them are kept."""
-    request = pb.PutReferenceRequest(name=names.version(model, version), inputs=inputs, outputs=outputs)
+    request = pb.PutReferenceRequest(name=names.version(model, version), inputs=rows.inputs, outputs=rows.outputs)
     return Call(SERVICE + "PutReference", request, pb.Reference)
 
 

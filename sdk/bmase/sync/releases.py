@@ -111,11 +111,10 @@ class Monitor:
         self,
         model: str,
         version: int,
-        inputs: Iterable[monitor_pb2.ReferenceTensor],
-        outputs: Iterable[monitor_pb2.ReferenceTensor] = (),
+        rows: monitor_pb2.PutReferenceRequest,
     ) -> monitor_pb2.Reference:
-        """Rows that live traffic is compared with; only sketches of them are kept."""
-        return self._wire.send(monitoring.put_reference(model, version, inputs, outputs))
+        """Rows that live traffic is compared with (see `bmase.references`); only sketches of them are kept."""
+        return self._wire.send(monitoring.put_reference(model, version, rows))
 
     def drift(self, model: str, version: int, *, limit: int = 0) -> monitor_pb2.DriftReport:
         """How live traffic differs from the reference, what moved most first."""
