@@ -31,17 +31,26 @@ def up(
     data_dir: DataDir = None,
     nodes: Annotated[str, typer.Option(help="How many serving nodes, or their names: 3, or blue,green.")] = "",
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything serves.", min=1)] = 90,
+    observed: Annotated[
+        bool | None,
+        typer.Option(
+            "--observability/--no-observability",
+            help="With Prometheus and Alertmanager, and Grafana where it is installed; remembered.",
+            show_default="as it was, at first without",
+        ),
+    ] = None,
 ) -> None:
     """Start the suite, or what of it does not run, and wait until it serves."""
     from infra.local.lifecycle import up as start  # noqa: PLC0415  heavy imports only for the command that needs them
     from infra.local.nodes import parse  # noqa: PLC0415
-    from infra.local.programs import RUNTIME  # noqa: PLC0415
+    from infra.local.programs import runtime  # noqa: PLC0415
     from infra.local.view import View  # noqa: PLC0415
     from infra.runtime import RuntimeSetupError, ensure  # noqa: PLC0415
 
     try:
-        ensure(RUNTIME)
-        suite = start(Place.at(data_dir), parse(nodes), timeout, View(Console(stderr=True), quiet=cli.out.as_json))
+        place, names = Place.at(data_dir), parse(nodes)
+        ensure(runtime(place, observed))
+        suite = start(place, names, timeout, View(Console(stderr=True), quiet=cli.out.as_json), observed)
     except RuntimeSetupError as error:
         _fail(SuiteError(str(error)), cli)
     except SuiteError as error:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local import leftovers, ports
+from infra.local import leftovers, observability, ports
 from infra.local.errors import SuiteError
 from infra.local.place import Identity, Place, read_json, write_json
-from infra.local.programs import Suite, common_environment, consul_configuration, programs
+from infra.local.programs import common_environment, consul_configuration, programs
 from infra.local.readiness import wait_until_ready
+from infra.local.suite import Suite
 from infra.local.supervision import Supervisor, render
 from infra.local.view import View
 
@@ -21,16 +22,17 @@ DEFAULT_NODES = ("blue", "green")
 END_SECONDS = 10.0
 
 
-def up(place: Place, nodes: tuple[str, ...] | None, timeout: float, view: View) -> Suite:
+def up(place: Place, nodes: tuple[str, ...] | None, timeout: float, view: View, observed: bool | None = None) -> Suite:
     """Starts what does not run and waits until everything serves. Repeating it changes nothing.
 
+    `observed` is with or without Prometheus and Alertmanager; None is as it was.
     Raises `SuiteError` naming the culprit and the end of its log; what runs by then goes on running.
     """
     place.make()
     with place.locked():
         supervisor = Supervisor(place)
         running = supervisor.alive()
-        suite = _prepare(place, nodes, running, view)
+        suite = _prepare(place, nodes, observed, running, view)
         if running:
             supervisor.update()
             supervisor.start_stopped()
@@ -40,19 +42,22 @@ def up(place: Place, nodes: tuple[str, ...] | None, timeout: float, view: View) 
     return suite
 
 
-def _prepare(place: Place, nodes: tuple[str, ...] | None, running: bool, view: View) -> Suite:
+def _prepare(place: Place, nodes: tuple[str, ...] | None, observed: bool | None, running: bool, view: View) -> Suite:
     """Everything on disk that the programs are started from."""
-    identity = Identity.read_or_make(place, nodes, DEFAULT_NODES)
+    identity = Identity.read_or_make(place, nodes, DEFAULT_NODES, observed)
     if not running and (count := leftovers.end(identity.id, END_SECONDS)):
         view.note(f"ended {count} processes that an earlier run had left behind")
-    suite = Suite(place, identity, _ports(place, identity.nodes, running, view))
+    suite = Suite(place, identity, _ports(place, identity, running, view), observability.installed_grafana())
     _write(place.run / "consul.json", consul_configuration(suite))
+    for path, text in observability.files(suite).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, text)
     _write(place.supervisord_conf, render(place, programs(suite), common_environment(suite)))
     return suite
 
 
-def _ports(place: Place, nodes: tuple[str, ...], running: bool, view: View) -> dict[str, int]:
-    wanted = ports.defaults(nodes)
+def _ports(place: Place, identity: Identity, running: bool, view: View) -> dict[str, int]:
+    wanted = ports.defaults(identity.nodes, identity.observed)
     remembered = {name: int(port) for name, port in read_json(place.ports).items()}
     chosen = ports.choose(wanted, remembered, ports.is_free, keep=frozenset(remembered if running else ()))
     if moved := _moved(wanted, remembered, chosen):
@@ -77,7 +82,7 @@ def _write(path: Path, text: str) -> None:
 def load(place: Place) -> Suite | None:
     """The suite of this place as it was last started; None when there never was one."""
     identity, known = Identity.read(place), read_json(place.ports)
-    return Suite(place, identity, known) if identity and known else None
+    return Suite(place, identity, known, observability.installed_grafana()) if identity and known else None
 
 
 def down(place: Place, view: View) -> int:

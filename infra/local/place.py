@@ -111,22 +111,28 @@ class Place:
 
 @dataclass(frozen=True)
 class Identity:
-    """What is chosen once and then stays: the suite's id and the names of its nodes."""
+    """What is chosen once and then stays: the suite's id, the names of its nodes, and whether it is observed."""
 
     id: str
     nodes: tuple[str, ...]
+    observed: bool = False
 
     @classmethod
     def read(cls, place: Place) -> Identity | None:
         document = read_json(place.identity)
-        return cls(str(document["id"]), tuple(document["nodes"])) if document else None
+        if not document:
+            return None
+        return cls(str(document["id"]), tuple(document["nodes"]), bool(document.get("observed", False)))
 
     @classmethod
-    def read_or_make(cls, place: Place, nodes: tuple[str, ...] | None, default: tuple[str, ...]) -> Identity:
-        """The remembered identity, with the nodes that are asked for now, written down."""
-        known = cls.read(place)
-        identity = cls(known.id if known else uuid.uuid4().hex, nodes or (known.nodes if known else default))
-        write_json(place.identity, {"id": identity.id, "nodes": list(identity.nodes)})
+    def read_or_make(
+        cls, place: Place, nodes: tuple[str, ...] | None, default: tuple[str, ...], observed: bool | None = None
+    ) -> Identity:
+        """The remembered identity, with what is asked for now, written down."""
+        known = cls.read(place) or cls(uuid.uuid4().hex, default)
+        identity = cls(known.id, nodes or known.nodes, known.observed if observed is None else observed)
+        document = {"id": identity.id, "nodes": list(identity.nodes), "observed": identity.observed}
+        write_json(place.identity, document)
         return identity
 
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "consul_server": 8300,
     "consul_serf": 8301,
 }
+OBSERVED = {"prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 NODE_PARTS = ("http", "grpc", "metrics", "agent", "agent_metrics")
 NODE_FIRST, NODE_STEP = 8100, 10
 # Below what the kernel hands out to outgoing connections, so that a chosen port is still free after a restart.
@@ -33,9 +34,9 @@ OTHERS = range(20_000, 32_000)
 TRIES = 200
 
 
-def defaults(nodes: Iterable[str]) -> dict[str, int]:
-    """The documented ports: fixed ones, and five for each node."""
-    ports = dict(DEFAULTS)
+def defaults(nodes: Iterable[str], observed: bool = False) -> dict[str, int]:
+    """The documented ports: fixed ones, five for each node, and those of what observes."""
+    ports = DEFAULTS | (OBSERVED if observed else {})
     for position, node in enumerate(nodes):
         for offset, part in enumerate(NODE_PARTS):
             ports[f"{node}_{part}"] = NODE_FIRST + NODE_STEP * position + offset

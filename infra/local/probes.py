@@ -9,7 +9,8 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from infra.local.programs import Suite
+from infra.local import observability
+from infra.local.suite import Suite
 
 ASK_SECONDS = 2.0
 Probe = Callable[[], Awaitable[str]]  # what is still waited for; empty: ready
@@ -41,6 +42,10 @@ class Probes:
         for node in self._suite.nodes:
             probes[f"triton-{node}"] = self._triton(node)
             probes[f"agent-{node}"] = self._grpc(f"{node}_agent")
+        if self._suite.observed:
+            probes |= {name: self._ready(name, path) for name, path in observability.READY.items()}
+        if self._suite.observed and self._suite.grafana:
+            probes["grafana"] = self._ready("grafana", "/api/health")
         return probes
 
     async def _text(self, address: str, path: str) -> str:
@@ -62,8 +67,14 @@ class Probes:
         return await _accepts(self._suite.address("gateway"))
 
     def _triton(self, node: str) -> Probe:
+        return self._ready(f"{node}_http", "/v2/health/ready")
+
+    def _ready(self, address: str, path: str) -> Probe:
+        """Ready when it answers 200, whatever it says."""
+
         async def ask() -> str:
-            return await self._text(f"{node}_http", "/v2/health/ready")
+            async with self._http.get(f"http://{self._suite.address(address)}{path}") as answer:
+                return "" if answer.status == 200 else f"HTTP {answer.status}: {(await answer.text()).strip()[:200]}"
 
         return ask
 

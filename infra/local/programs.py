@@ -5,52 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from infra.local import observability
 from infra.local.place import MARKER, Identity, Place
 from infra.local.ports import HOST
+from infra.local.suite import Program, Suite
 from infra.runtime import binary
 
 # What of the pinned binaries the programs below are.
 RUNTIME = ("triton", "envoy", "consul", "secantusdb")
-SERVICE_STOP_SECONDS = 15
 DRAIN_SECONDS = 5
 
 
-@dataclass(frozen=True)
-class Program:
-    """One process under supervisord.
-
-    `stage` orders stopping: a higher one stops earlier, one stage at a time. Starting has no order; programs wait for
-    each other by themselves.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    stage: int
-    environment: Mapping[str, str] = field(default_factory=dict)
-    stop_seconds: int = SERVICE_STOP_SECONDS
-
-
-@dataclass(frozen=True)
-class Suite:
-    """Everything that the programs are made from."""
-
-    place: Place
-    identity: Identity
-    ports: Mapping[str, int]
-
-    def address(self, name: str) -> str:
-        return f"{HOST}:{self.ports[name]}"
-
-    @property
-    def consul_url(self) -> str:
-        return f"http://{self.address('consul')}"
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return self.identity.nodes
+def runtime(place: Place, observed: bool | None) -> tuple[str, ...]:
+    """What has to be fetched for the suite of this place, with what is asked for now."""
+    known = Identity.read(place)
+    asked = bool(known and known.observed) if observed is None else observed
+    return (*RUNTIME, *observability.RUNTIME) if asked else RUNTIME
 
 
 def programs(suite: Suite) -> list[Program]:
@@ -59,7 +30,7 @@ def programs(suite: Suite) -> list[Program]:
     listed += [_registry(suite), _patcher(suite), _monitor(suite), _control(suite), _envoy(suite)]
     for node in suite.nodes:
         listed += [_triton(suite, node), _agent(suite, node)]
-    return listed
+    return listed + observability.programs(suite)
 
 
 def common_environment(suite: Suite) -> dict[str, str]:

@@ -15,7 +15,7 @@ from bmase.patcher.v1 import deployment_pb2_grpc
 from infra.local.errors import SuiteError
 from infra.local.logs import tail
 from infra.local.probes import Probe, Probes, ask
-from infra.local.programs import Suite
+from infra.local.suite import Suite
 from infra.local.supervision import ProcessState, Supervisor
 from infra.local.view import Row, View
 

@@ -13,7 +13,8 @@ from typing import Any
 from infra.local.lifecycle import load
 from infra.local.place import Place
 from infra.local.probes import Probes, ask
-from infra.local.programs import Suite, programs
+from infra.local.programs import programs
+from infra.local.suite import Suite
 from infra.local.supervision import ProcessState, Supervisor
 
 # The port that tells most about where a program is, by the program's name.
@@ -25,6 +26,9 @@ ADDRESSES = {
     "monitor": "monitor",
     "gateway": "control",
     "envoy": "gateway",
+    "prometheus": "prometheus",
+    "alertmanager": "alertmanager",
+    "grafana": "grafana",
 }
 
 

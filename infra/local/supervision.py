@@ -23,7 +23,7 @@ from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 
 from infra.local.errors import SuiteError
 from infra.local.place import CHECKOUT, MARKER, Place
-from infra.local.programs import Program
+from infra.local.suite import Program
 
 LOG_BYTES, LOG_BACKUPS = "20MB", 3
 START_SECONDS = 10.0

@@ -10,7 +10,7 @@ from supervisor.options import ServerOptions
 
 from infra.local.errors import SuiteError
 from infra.local.place import Place
-from infra.local.programs import Program
+from infra.local.suite import Program
 from infra.local.supervision import render
 
 
