@@ -20,7 +20,7 @@ from services.patcher.state import Key, Phase, Replica, Seat, State
 from services.patcher.view import View
 
 OLDEST = 0.25  # seconds; one look serves every release that is looked at meanwhile
-ASK_SECONDS = 0.5
+ASK_SECONDS = 1.0
 READY = "/inference.GRPCInferenceService/ModelReady"
 IS_READY = b"\x08\x01"
 

@@ -59,6 +59,11 @@ class Hands:
         for effect in wanted:
             self._begin(effect, release)
 
+    def look_again(self, key: str) -> None:
+        """What lies there has changed: if it is still not as wished, it is not the watch that is late."""
+        if key not in self._failures:
+            self._last.pop(key, None)
+
     def _begin(self, effect: fx.Effect, release: Release) -> None:
         """Another wish of the same kind replaces the one under way; the same one is left alone, or for a while."""
         running, last = self._running.get(effect.key), self._last.get(effect.key)

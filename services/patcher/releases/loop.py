@@ -153,4 +153,4 @@ class ReleaseLoop:
     def _routes_changed(self, models: frozenset[str]) -> None:
         for pilot, _ in self._pilots.values():
             if pilot.release.model in models:
-                pilot.wake()
+                pilot.route_changed()

@@ -31,6 +31,8 @@ class ReleaseMetrics(Collector):
             buckets=_SECONDS,
             registry=registry,
         )
+        for until in ("written", "applied"):
+            self._rollbacks.labels(until)  # from zero on: a series that begins with its first event has no increase
         registry.register(self)
 
     def flying(self, releases: Iterable[Release]) -> None:

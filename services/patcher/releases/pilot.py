@@ -66,6 +66,12 @@ class Pilot:
         """Something may be new."""
         self._news.set()
 
+    def route_changed(self) -> None:
+        """By us or by somebody else; a call of ours that was overtaken may land late."""
+        self._hands.look_again("route")
+        self._desk.eyes.forget()
+        self.wake()
+
     def offer(self, release: Release) -> None:
         """The release as it was read from the database, which others write, too."""
         if release.revision > self.release.revision:

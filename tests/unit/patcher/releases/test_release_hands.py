@@ -89,6 +89,15 @@ async def test_a_newer_wish_for_the_route_does_not_wait_for_the_older_one() -> N
     assert bench.tools.landed == [weights(0)]
 
 
+async def test_what_landed_late_is_put_right_at_once() -> None:
+    bench = Bench()
+    bench.hands.start([weights(0)], RELEASE)
+    await bench.until(lambda: bench.written)
+    bench.hands.look_again("route")  # the watch has shown something else
+    bench.hands.start([weights(0)], RELEASE)
+    await bench.until(lambda: len(bench.written) == 2)
+
+
 async def test_a_failure_is_told_and_tried_again_and_forgotten() -> None:
     bench = Bench()
     bench.tools.fails = DomainError(Reason.ROUTE_REJECTED, "no")
