@@ -11,6 +11,7 @@ from bmase.monitor.v1 import monitor_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.monitor.oip import Tensor, Tensors
+from services.monitor.samples.windows import first_id
 
 MAX_SHOWN = 64
 MAX_TEXT = 256
@@ -127,7 +128,7 @@ class Batch:
 
 def new_id(time: float) -> str:
     """An id that sorts by time and is not guessed twice."""
-    return f"{max(0, int(time * 1e6)):016x}{secrets.token_hex(4)}"
+    return f"{first_id(time)}{secrets.token_hex(4)}"
 
 
 def shown(tensors: Tensors, redacted: frozenset[str]) -> tuple[Shown, ...]:
