@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -27,6 +28,13 @@ def defaults(settings: InsightSettings) -> Defaults:
     )
 
 
+def _forget(captures: Captures, parts: Parts, model: str) -> None:
+    """What must not be kept any more goes, also from the sketches, which hold some values as they were."""
+    parts.writer.sweep()
+    settings = captures.of(model)
+    parts.drift.forget(model, None if settings.opt_out else settings.hidden)
+
+
 async def build(
     stack: AsyncExitStack,
     settings: InsightSettings,
@@ -43,7 +51,6 @@ async def build(
     stack.push_async_callback(store.close)
     writer = Writer(store, captures.rules)
     stack.push_async_callback(writer.finish)
-    captures.on_change = lambda model: writer.sweep()
     outcomes = Outcomes(settings.data_dir / "outcomes", store, writer, on_outcome)
     webhook = Webhook(settings.alert_webhook) if settings.alert_webhook else None
     alerts = Alerts(settings.data_dir / "alerts", webhook)
@@ -59,6 +66,7 @@ async def build(
         traffic=traffic,
         dropped_before=dropped_before,
     )
+    captures.on_change = partial(_forget, captures, parts)
     insight = Insight(parts)
     await insight.restore()
     stack.push_async_callback(insight.keep)

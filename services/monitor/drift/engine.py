@@ -7,6 +7,7 @@
     engine.put_reference(request, now) -> pb.Reference
     engine.report(model, version, limit) -> pb.DriftReport
     engine.compare(model, stable, candidate) -> list[pb.FeatureDrift]
+    engine.forget(model, names)                           values that must not be kept any more; None: of all tensors
     engine.snapshot()                                     each 30 s, and at the end
 
 `now` is in seconds since 1970. A lock is held while a version is looked at or encoded, never while a reference
@@ -114,6 +115,19 @@ class DriftEngine:
         """Raises REFERENCE_NOT_FOUND."""
         return self._references.get(model, version).message()
 
+    def forget(self, model: str, names: Collection[str] | None) -> None:
+        """Drops what was seen of a model's tensors of these names, and what was written of it; None: of all tensors.
+
+        For values that must not be kept any more: sketches hold some of them as they were.
+        """
+        with self._lock:
+            for key in [key for key in self._versions if key[0] == model]:
+                if names is None:
+                    del self._versions[key]
+                elif not self._versions[key].forget(names):
+                    continue
+                self._path(*key).unlink(missing_ok=True)
+
     def snapshot(self) -> int:
         """Writes what has changed; how many files. Raises OSError; what was not written is tried again next time."""
         with self._lock:
@@ -127,6 +141,9 @@ class DriftEngine:
             except OSError:
                 version.changed = True
                 raise
+            with self._lock:
+                if self._versions.get(key) is not version:  # forgotten while it was written
+                    self._path(*key).unlink(missing_ok=True)
         return len(changed)
 
     def restore(self) -> int:

@@ -74,6 +74,16 @@ class LiveVersion:
         if full:
             self.window, self.window_start, self.changed = self.window + 1, now, True
 
+    def forget(self, names: Collection[str]) -> bool:
+        """Drops what was seen of the tensors of these names; whether there was anything."""
+        found = [(key, live) for key, live in self.tensors.items() if key[1] in names and live.sketch.seen]
+        for key, live in found:
+            del self.tensors[key]
+            if live.tested is not None:
+                self._begin(live.layout, live.tested.reference)
+        self.changed = self.changed or bool(found)
+        return bool(found)
+
     def _first(self, role: Role, name: str, array: np.ndarray) -> LiveTensor | None:
         """A tensor that was not seen before; None when there are too many, or it holds nothing that is understood."""
         if len(self.tensors) >= MAX_TENSORS:

@@ -64,6 +64,11 @@ class TensorSketch:
         """Rows of the present window."""
         return self.windows[-1].rows
 
+    @property
+    def seen(self) -> bool:
+        """Whether anything was added to a window that is kept."""
+        return self._pending.rows > 0 or any(window.rows or window.misfits for window in self.windows)
+
     def add(self, array: np.ndarray) -> None:
         """Adds rows; those of another shape or kind are only counted. An array of a row's own shape is one row."""
         if array.shape == self.layout.row_shape:

@@ -180,6 +180,8 @@ async def test_redaction_and_opting_out_take_effect_at_once_and_backwards(room: 
         insight.pair(sampled(1))
         await room.settled(insight)
         assert "patient-1" in str(await listed(insight))
+        wanted = pb.GetDriftRequest(name="models/digits/versions/1", limit=1000)
+        assert "patient-1" in str(await insight.GetDrift(wanted))
         await insight.UpdateCapture(capture(redacted=["patient"]))
         insight.pair(sampled(2))
         await room.settled(insight)
@@ -187,9 +189,11 @@ async def test_redaction_and_opting_out_take_effect_at_once_and_backwards(room: 
             while [one.request_id for one in await listed(insight)] != ["r-2"]:
                 await asyncio.sleep(0.05)
         assert "patient-" not in str(await listed(insight))
-        report = await insight.GetDrift(pb.GetDriftRequest(name="models/digits/versions/1", limit=1000))
+        report = await insight.GetDrift(wanted)
         assert report.rows == 2
+        assert "patient-" not in str(report)
         await insight.UpdateCapture(capture(opt_out=True))
+        assert (await insight.GetDrift(wanted)).rows == 0
         insight.pair(sampled(3))
         await room.settled(insight)
         async with asyncio.timeout(10):

@@ -278,3 +278,35 @@ def test_tensors_beyond_the_bounds_of_a_version_are_not_looked_at(tmp_path: Path
     assert report.features_total == 7 * 1_028
     engine.add(MODEL, 3, {f"t{index}": np.zeros(1, np.float32) for index in range(100)}, Role.INPUT)
     assert engine.report(MODEL, 3).features_total == 64
+
+
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_what_must_not_be_kept_is_forgotten_in_memory_and_on_disk(tmp_path: Path, with_reference: bool) -> None:
+    fed = Fed(tmp_path, with_reference=with_reference)
+    secret = fed.traffic.inputs(300)
+    secret["colour"][:] = b"a name"
+    fed.engine.add(MODEL, VERSION, secret, Role.INPUT)
+    fed.look()
+    fed.engine.snapshot()
+    (path,) = (tmp_path / "live").iterdir()
+    assert b"a name" in path.read_bytes()
+    fed.engine.forget(MODEL, {"colour"})
+    assert not path.exists()
+    report = fed.engine.report(MODEL, VERSION)
+    assert "a name" not in str(report)
+    assert features(report)["input/x[0]"].rows == 300
+    fed.engine.snapshot()
+    assert b"a name" not in path.read_bytes()
+    found = fed.feed(100)
+    assert [finding.feature for finding in quality_of(found)] == []
+
+
+def test_a_model_that_opted_out_is_forgotten_whole(tmp_path: Path) -> None:
+    fed = Fed(tmp_path)
+    fed.feed(300)
+    fed.engine.snapshot()
+    fed.engine.forget("another", None)
+    assert fed.engine.report(MODEL, VERSION).rows == 300
+    fed.engine.forget(MODEL, None)
+    assert list((tmp_path / "live").iterdir()) == []
+    assert fed.engine.report(MODEL, VERSION).rows == 0
