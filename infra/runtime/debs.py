@@ -17,6 +17,8 @@ from infra.runtime.errors import RuntimeSetupError
 from infra.runtime.manifest import Item
 from infra.runtime.store import check_digest, make_executable
 
+DATA_FD = 9
+
 
 @dataclass(frozen=True)
 class PrivateApt:
@@ -119,20 +121,31 @@ def unpack(item: Item, archives: list[Path], folder: Path) -> None:
         subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True, capture_output=True)
     if not item.sha256:
         for executable in item.executables.values():
-            _wrap(folder, executable)
+            _wrap(folder, executable, item.data)
 
 
-def _wrap(folder: Path, executable: str) -> None:
+def _wrap(folder: Path, executable: str, data: str) -> None:
     """Moves the program to `NAME.real` and puts a starter with the private library path in its place."""
     program = folder / executable
-    program.rename(program.with_name(program.name + ".real"))
+    real = program.rename(program.with_name(program.name + ".real"))
+    if data:
+        real.write_bytes(relocated(real.read_bytes(), data))
     # `readlink -f` keeps the starter right through links and wherever the folder finally lies.
-    program.write_text(wrapper_script(executable), encoding="utf-8")
+    program.write_text(wrapper_script(executable, data), encoding="utf-8")
     make_executable(program)
 
 
-def wrapper_script(executable: str) -> str:
+def relocated(program: bytes, data: str) -> bytes:
+    """The program with its absolute path of `data` turned into the folder its starter opens, at the same length."""
+    path, here = f"/{data}".encode(), f"/proc/self/fd/{DATA_FD}".encode()
+    if path not in program or len(here) > len(path):
+        raise RuntimeSetupError(f"the program does not look for /{data}; manifest.toml is out of date.")
+    return program.replace(path, here.ljust(len(path), b"/"))
+
+
+def wrapper_script(executable: str, data: str = "") -> str:
     """A starter for a program unpacked at `executable` below its root folder."""
+    opened = f'exec {DATA_FD}< "$root/"{shlex.quote(data)}\n' if data else ""
     up = "/".join([".."] * executable.count("/"))
     return (
         "#!/bin/sh\n"
@@ -140,5 +153,6 @@ def wrapper_script(executable: str) -> str:
         f'root="$here/{up}"\n'
         'export LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu'
         '${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
+        f"{opened}"
         f'exec "$here/{shlex.quote(executable.rsplit("/", 1)[-1])}.real" "$@"\n'
     )

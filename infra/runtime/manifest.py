@@ -16,7 +16,7 @@ MANIFEST = Path(__file__).with_name("manifest.toml")
 KINDS = ("pypi", "debian", "venv")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Fields that came after items were in people's caches: without a value they do not make another item.
-_LATER = frozenset({"requirements", "entry"})
+_LATER = frozenset({"requirements", "entry", "data"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Item:
     modes: tuple[str, ...] = ()  # files made executable besides the executables
     requirements: str = ""  # of an environment: the file below the checkout that pins its wheels
     entry: str = ""  # of an environment: `module:function` that its one program calls
+    data: str = ""  # of a Debian package: the folder that its programs look for below /, instead of here
     system: bool = False
     default: bool = False
 
@@ -73,6 +74,7 @@ def _problem(item: Item) -> str:
         "a Debian package needs its suite": item.kind == "debian" and not item.suite,
         "an environment needs requirements, an entry and one executable": item.kind == "venv"
         and not (item.requirements and item.entry and len(item.executables) == 1),
+        "only an unpinned Debian package has data": bool(item.data) and (item.kind != "debian" or bool(item.sha256)),
         f"path {unsafe[:1]} leaves the item's folder": bool(unsafe),
     }
     return next((problem for problem, holds in contradictions.items() if holds), "")
@@ -87,6 +89,7 @@ def _paths(item: Item) -> list[str]:
         *item.unpack,
         item.file,
         item.requirements,
+        item.data,
     ]
 
 

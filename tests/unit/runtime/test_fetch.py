@@ -153,7 +153,9 @@ def test_a_program_of_the_system_is_taken_where_that_is_allowed(
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(RuntimeSetupError, match=r"no runtime item is called 'envoi'; there are: alertmanager, buf, consul, envoy"):
+    with pytest.raises(
+        RuntimeSetupError, match=r"no runtime item is called 'envoi'; there are: alertmanager, buf, consul, envoy"
+    ):
         plan.choose(manifest.load(), ["envoi"])
 
 
@@ -187,6 +189,29 @@ def test_a_triton_of_the_operator_needs_nothing_of_ours(monkeypatch: pytest.Monk
 )
 def test_which_mirror_debian_packages_come_from(listed: str, mirror: str | None) -> None:
     assert debs.choose_mirror(listed) == mirror
+
+
+def test_a_program_finds_its_data_here_instead_of_below_the_root(tmp_path: Path) -> None:
+    # As a compiled program has it: the path at a fixed length among other bytes.
+    program = b"#!/bin/sh\ncat /usr/share/tools/of/this/kind/words\nexit\n"
+    moved = debs.relocated(program, "usr/share/tools/of/this/kind")
+    assert len(moved) == len(program)
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/share/tools/of/this/kind").mkdir(parents=True)
+    (tmp_path / "usr/share/tools/of/this/kind/words").write_text("found")
+    for name, text in (
+        ("tool.real", moved),
+        ("tool", debs.wrapper_script("usr/bin/tool", "usr/share/tools/of/this/kind").encode()),
+    ):
+        (tmp_path / "usr/bin" / name).write_bytes(text)
+        (tmp_path / "usr/bin" / name).chmod(0o755)
+    done = subprocess.run([tmp_path / "usr/bin/tool"], capture_output=True, text=True, check=True)
+    assert done.stdout == "found"
+
+
+def test_a_program_that_looks_elsewhere_is_refused() -> None:
+    with pytest.raises(RuntimeSetupError, match="out of date"):
+        debs.relocated(b"/usr/share/other", "usr/share/tools/of/this/kind")
 
 
 def test_a_wrapped_program_finds_its_libraries_wherever_it_is_reached_from(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_the_projects_own_manifest_holds_together() -> None:
         ({"unpack": []}, "a wheel needs"),
         ({"executables": {"tool": "../../usr/bin/tool"}}, "leaves the item's folder"),
         ({"links": {"/etc/passwd": "x"}}, "leaves the item's folder"),
+        ({"data": "usr/share/tool"}, "only an unpinned Debian package has data"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"package": None}, "missing 1 required positional argument: 'package'"),
     ],
