@@ -243,7 +243,7 @@ class Hook:
         self.status, self.text = 409, "not yet"
         self.bodies: list[dict[str, object]] = []
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         body = json.loads(await request.text())
         self.bodies.append(body)
         asked = body["kind"] == "gate" and "number" not in body
@@ -254,7 +254,7 @@ class Hook:
 async def hook() -> AsyncIterator[tuple[Hook, str]]:
     served, port = Hook(), free_port()
     application = web.Application()
-    application.router.add_post("/release", served)
+    application.router.add_post("/release", served.answer)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
