@@ -17,11 +17,14 @@ def traffic() -> dashboard.Dashboard:
         "traffic",
         "Traffic",
         number("Requests", "reqps", (f"sum({requests})", "")),
+        number("Failures of the worst model", "percentunit", (f"max(model:bmase_failures:ratio_rate5m{{{OF}}})", "")),
         number(
-            "Failures", "percentunit", (f"max(model:bmase_failures:ratio_rate5m{{{OF}}})", ""), about="Worst model."
+            "Slow ones of the worst model",
+            "percentunit",
+            (f"max(model:bmase_slow:ratio_rate5m{{{OF}}})", ""),
+            about="Over 500 ms.",
         ),
-        number("Slow", "percentunit", (f"max(model:bmase_slow:ratio_rate5m{{{OF}}})", ""), about="Over 500 ms."),
-        number("p99", "ms", (f"max(model_version:bmase_duration_ms:p99_5m{{{OF}}})", "")),
+        number("p99 of the slowest", "ms", (f"max(model_version:bmase_duration_ms:p99_5m{{{OF}}})", "")),
         number("Models with traffic", "short", (f"count(sum by (model) ({requests}) > 0)", "")),
         number("Alerts firing", "short", ('count(ALERTS{alertstate="firing"}) or vector(0)', "")),
         lines("Requests by model", "reqps", (f"sum by (model) ({requests})", "{{model}}"), stacked=True),
@@ -155,10 +158,12 @@ def drift() -> dashboard.Dashboard:
     return page(
         "drift",
         "Drift and quality",
-        number("Alerts not resolved", "short", ("sum(bmase_monitor_alerts_unresolved)", "")),
-        number("Store of samples", "short", ("min(bmase_monitor_samples_store_up)", ""), about="1: it answers."),
-        number("Samples kept", "bytes", ("sum(bmase_monitor_samples_stored_bytes)", "")),
-        number("Outcomes without a request", "short", ("sum(bmase_monitor_outcomes_waiting)", "")),
+        number("Alerts not resolved", "short", ("sum(bmase_monitor_alerts_unresolved)", ""), span=6),
+        number(
+            "Store of samples", "short", ("min(bmase_monitor_samples_store_up)", ""), about="1: it answers.", span=6
+        ),
+        number("Samples kept", "bytes", ("sum(bmase_monitor_samples_stored_bytes)", ""), span=6),
+        number("Outcomes without a request", "short", ("sum(bmase_monitor_outcomes_waiting)", ""), span=6),
         lines(
             "Alerts",
             "short",
