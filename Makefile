@@ -47,7 +47,7 @@ down: ## Stop the suite; data stay
 status: $(LOCAL) ## Show what runs, where it listens and how it is
 	@$(BMASE) status $(ARGS)
 
-demo: $(EXAMPLE) ## Train two models, release the second under live traffic, roll back; DEMO_KEEP=1 leaves it running
+demo: $(EXAMPLE) ## Train two models, move live traffic by hand, then let releases decide; DEMO_KEEP=1 leaves it running
 	@$(PY) -m examples.digits.demo $(ARGS)
 
 ##@ Checking
@@ -64,9 +64,9 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) tests/e2e $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(ARGS)
 
-bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry
+bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
 	@$(PY) -m bench.$(BENCH) $(ARGS)
 
@@ -78,6 +78,7 @@ lint: $(DEV) ## Style, types, contract, import rules
 	$(PY) -m infra.protos check
 	$(PY) -m infra.protos lint
 	$(PY) -m infra.reference check
+	$(PY) -m infra.grafana check
 	$(PYTEST) -q tests/unit/test_imports.py
 
 fmt: $(DEV) ## Bring the code into shape
@@ -90,8 +91,9 @@ fmt: $(DEV) ## Bring the code into shape
 proto: $(DEV) ## Make the stubs anew from protos/
 	$(PY) -m infra.protos generate
 
-docs: $(DEV) ## Make the references of API, errors and settings anew
+docs: $(DEV) ## Make the references of API, errors and settings, and the dashboards, anew
 	$(PY) -m infra.reference generate
+	$(PY) -m infra.grafana generate
 
 clean: down ## Stop the suite and remove everything that was made here, its data too (not the per-user cache)
 	rm -rf $(VENV) .runtime .bmase .cache build dist bench/results .pytest_cache .mypy_cache .ruff_cache *.egg-info sdk/*.egg-info

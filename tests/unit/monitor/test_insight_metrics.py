@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -13,18 +14,12 @@ from services.monitor.insight_metrics import InsightMetrics
 
 
 def _registry(alerts: Alerts) -> CollectorRegistry:
-    looking: Any = SimpleNamespace(sampled={}, dropped=cast(Any, {}), refused={}, queued=0)
-    writer: Any = SimpleNamespace(dropped={}, describe=lambda: ())
+    looking: Any = SimpleNamespace(sampled={}, dropped=Counter(), refused={}, queued=0)
+    writer: Any = SimpleNamespace(dropped=Counter(), describe=lambda: ())
     outcomes: Any = SimpleNamespace(waiting=0, accuracy=SimpleNamespace(totals={}))
-    looking.dropped = _Sum()
     registry = CollectorRegistry()
     registry.register(InsightMetrics(looking, writer, outcomes, alerts))
     return registry
-
-
-class _Sum(dict[str, int]):
-    def __add__(self, other: dict[str, int]) -> dict[str, int]:
-        return {**self, **other}
 
 
 def test_alerts_are_counted_by_version_kind_and_state_until_they_are_resolved(tmp_path: Path) -> None:
