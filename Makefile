@@ -12,6 +12,8 @@ PYTEST := $(PY) -m pytest
 ARGS ?=
 # Integration tests mostly wait for servers of their own; a file stays on one worker, with its servers.
 JOBS ?= 3
+# Whole suites wait more than they work; more than two at once and faults are seen late.
+E2E_JOBS ?= 2
 
 # What an installation depends on; when one of these changes, the next make installs again (seconds).
 INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh
