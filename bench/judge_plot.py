@@ -30,7 +30,7 @@ def plot(outcomes: Sequence[Outcome]) -> None:
     _bars(right, bad, [{rule: each.median(rule) for rule in each.rules} for each in bad])
     right.set_title("requests until half of the bad versions were rolled back")
     figure.tight_layout()
-    figure.savefig(results.RESULTS / "judge.png", dpi=110)
+    figure.savefig(results.path("judge.png"), dpi=110)
     results.pyplot.close(figure)
 
 

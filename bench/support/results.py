@@ -18,8 +18,8 @@ RESULTS = CHECKOUT / "bench" / "results"
 
 def finish(bench: str, figures: Mapping[str, object]) -> None:
     """Keeps the figures and prints them: the last line of a bench."""
-    path = _path(f"{bench}.json")
-    path.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    kept = path(f"{bench}.json")
+    kept.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     print(json.dumps(figures), flush=True)
 
 
@@ -53,10 +53,11 @@ def lines(name: str, title: str, across: str, panels: Mapping[str, Mapping[int, 
 def _save(figure: pyplot.Figure, name: str, title: str) -> None:
     figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(_path(f"{name}.png"), dpi=120)
+    figure.savefig(path(f"{name}.png"), dpi=120)
     pyplot.close(figure)
 
 
-def _path(name: str) -> Path:
+def path(name: str) -> Path:
+    """Where a result goes; the folder is made."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     return RESULTS / name
