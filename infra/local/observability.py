@@ -14,7 +14,7 @@ from typing import Any
 
 from infra import grafana
 from infra.local.errors import SuiteError
-from infra.local.place import CHECKOUT, Place
+from infra.local.place import Place
 from infra.local.suite import Program, Suite
 from infra.prometheus import configuration
 from infra.runtime import binary
@@ -25,6 +25,7 @@ TABLE = "observability"
 SETTINGS: dict[str, Any] = {"alert_webhook": "", "retention": "15d", "scrape_seconds": 5}
 # Before services: what is asked while they stop would only be alerts.
 STAGE = 5
+GRAFANA_HOME = Path("/usr/share/grafana")  # where its packages put it
 
 
 def settings(place: Place) -> dict[str, Any]:
@@ -116,5 +117,5 @@ def _grafana(suite: Suite) -> Program:
         grafana.SOURCE_VARIABLE: f"http://{suite.address('prometheus')}",
         grafana.DASHBOARDS_VARIABLE: str(grafana.DASHBOARDS),
     }
-    home = next((path for path in (Path("/usr/share/grafana"),) if path.is_dir()), CHECKOUT)
-    return Program("grafana", (suite.grafana, "--homepath", str(home)), STAGE, environment)
+    home = ("--homepath", str(GRAFANA_HOME)) if GRAFANA_HOME.is_dir() else ()  # else it knows by itself
+    return Program("grafana", (suite.grafana, *home), STAGE, environment)
