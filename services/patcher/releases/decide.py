@@ -12,7 +12,15 @@ from dataclasses import replace
 from bmase.reasons import Reason
 
 from services.patcher.releases.observation import Deployed, Seen, Shadowed, Stand
-from services.patcher.releases.retreat import abort_pending, back_at_zero, bad_verdict, shelter, turn_back
+from services.patcher.releases.retreat import (
+    abort_pending,
+    back_at_zero,
+    bad_verdict,
+    not_given_back,
+    shelter,
+    turn_back,
+    unsettled,
+)
 from services.patcher.releases.state import (
     UNDEPLOYS,
     Chore,
@@ -224,6 +232,8 @@ def _chores(release: Release, seen: Seen) -> Move | None:
     """Chores that came to nothing: the route is not ours any more, the monitor stays away."""
     age = seen.now - release.ended
     ours = seen.route is not None and seen.route.release == release.id
+    if seen.route is None and (unsettled(seen) or not_given_back(seen)):
+        return None
     if Chore.GIVE_BACK_ROUTE in release.chores and not ours and not release.chores & UNDEPLOYS and age > LEFT_ALONE:
         return done(release, Chore.GIVE_BACK_ROUTE)
     if Chore.END_COMPARISON in release.chores and age > FORGET_COMPARISON:

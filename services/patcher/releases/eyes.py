@@ -85,6 +85,14 @@ class Eyes:
         """Something has changed: the next look is a new one."""
         self._seen_at = 0.0
 
+    def unheard(self) -> tuple[str, ...]:
+        """The gateways that have not spoken since the store is this one: what they serve may not lie there yet."""
+        seen, state = self._observation(), self._state()
+        if seen is None or state is None:
+            return ()
+        spoken = {name for name, report in seen.gateways.items() if report.epoch == seen.epoch}
+        return tuple(sorted((awaited(state, seen, self._rules) | seen.registered) - spoken))
+
     async def stable_answers(self, release: Release) -> bool:
         """Asks the nodes themselves, as a session outlives its node for seconds."""
         seen, state = self._observation(), self._state()

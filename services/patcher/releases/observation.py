@@ -99,6 +99,7 @@ class Seen:
     stable: Deployed = field(default_factory=Deployed)
     candidate: Deployed = field(default_factory=Deployed)
     route: RouteSeen | None = None
+    unheard: tuple[str, ...] = ()  # gateways that have not spoken since the store is this one
     evidence: Evidence | None = None
     shadow: Shadowed | None = None
     answers: Mapping[tuple[int, int], tuple[Answer, str]] = field(default_factory=dict)  # (step, webhook)

@@ -124,6 +124,7 @@ class Pilot:
             stable=stable,
             candidate=candidate,
             route=route,
+            unheard=self._desk.eyes.unheard(),
             evidence=self.evidence,
             shadow=self._hands.shadow,
             answers=dict(self._hands.answers),

@@ -7,11 +7,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bmase.reasons import Reason
+
 from services.patcher.releases.observation import RouteSeen, Seen, Verdict
 from services.patcher.releases.state import Abort, Chore, Event, Hold, Kind, Move, Phase, Release, Why, moved
 
 # A candidate that loses its nodes again whenever it gets traffic is not unlucky.
 MOST_LOSSES = 3
+
+
+def unsettled(seen: Seen) -> Hold | None:
+    """Nothing is concluded from what Consul does not show."""
+    if seen.settled:
+        return None
+    return Hold(Reason.COORDINATION_UNAVAILABLE, "Consul does not answer, or has only just come back")
+
+
+def not_given_back(seen: Seen) -> Hold | None:
+    """A wiped store shows no route until a gateway has written down again what it still serves."""
+    if seen.route is not None or not seen.unheard:
+        return None
+    return Hold(Why.NOT_APPLIED, f"waiting for gateway {', '.join(seen.unheard[:3])}")
 
 
 def needs_stable(release: Release, seen: Seen) -> bool:
@@ -67,6 +83,8 @@ def _raw(seen: Seen) -> bytes:
 def shelter(release: Release, seen: Seen) -> Move | Hold | None:
     """Losing nodes is no regression: stable has the traffic until the candidate is back, and the step begins anew."""
     there, name = seen.candidate, f"version {release.candidate}"
+    if release.sheltered and there.answers and not seen.settled:
+        return unsettled(seen)  # whoever was lost counts as answering then
     if there.answers:
         return _from_shelter(release, seen) if release.sheltered else None
     words = f"{name} answers nowhere: {there.message or 'its nodes are silent'}"
@@ -91,6 +109,8 @@ def _from_shelter(release: Release, seen: Seen) -> Move:
 def back_at_zero(release: Release, seen: Seen) -> Move | Hold:
     """The candidate is not undeployed before every gateway has left it, nor while stable does not answer."""
     route = seen.route
+    if hold := unsettled(seen) or not_given_back(seen):
+        return hold
     if route is not None:
         if not _is_back(release, route, seen.fence):
             trouble = seen.troubles.get("route")

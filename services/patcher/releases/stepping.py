@@ -8,7 +8,7 @@ from bmase.reasons import Reason
 
 from services.patcher.releases.observation import Answer, Seen, Verdict
 from services.patcher.releases.policy import Step
-from services.patcher.releases.retreat import turn_back
+from services.patcher.releases.retreat import turn_back, unsettled
 from services.patcher.releases.state import (
     CONTROLLER,
     Abort,
@@ -90,7 +90,7 @@ def judged(release: Release, seen: Seen) -> Hold | None:
     """Nobody gets the candidate before somebody judges it."""
     if release.step >= 0:
         return None
-    return _settled(seen) or _heard(release, seen)
+    return unsettled(seen) or _heard(release, seen)
 
 
 def enough(release: Release, seen: Seen) -> Move | Hold | None:
@@ -98,19 +98,13 @@ def enough(release: Release, seen: Seen) -> Move | Hold | None:
     if release.step < 0:
         return None
     step = release.policy.steps[release.step]
-    missing = _settled(seen) or _heard(release, seen) or _good(release, seen) or _minimums(release, step, seen)
+    missing = unsettled(seen) or _heard(release, seen) or _good(release, seen) or _minimums(release, step, seen)
     if missing is None or not step.max_time or seen.now - release.step_since <= step.max_time:
         return missing
     words = f"not enough evidence within {step.max_time:g} s: {missing.message}"
     if release.policy.rolls_back_late:
         return turn_back(release, seen, Abort(Why.TIMEOUT, words, asked=seen.now))
     return Hold(Why.TIMEOUT, words)
-
-
-def _settled(seen: Seen) -> Hold | None:
-    if seen.settled:
-        return None
-    return Hold(Reason.COORDINATION_UNAVAILABLE, "Consul does not answer, or has only just come back")
 
 
 def _heard(release: Release, seen: Seen) -> Hold | None:

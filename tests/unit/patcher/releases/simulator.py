@@ -101,6 +101,10 @@ class ReleaseWorld:
         if self.seen.route is not None:
             self._see(route=replace(self.seen.route, behind=self.behind))
 
+    def do_unheard(self, names: str = "") -> None:
+        """Gateways that have not spoken since the store was wiped."""
+        self._see(unheard=tuple(filter(None, names.split(","))))
+
     def do_gateway(self, refuses: str = "", message: str = "no") -> None:
         self.refusal = Trouble(refuses, message) if refuses else None
         if not refuses:
