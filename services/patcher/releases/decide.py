@@ -17,6 +17,7 @@ from services.patcher.releases.retreat import (
     back_at_zero,
     bad_verdict,
     not_given_back,
+    refused,
     shelter,
     turn_back,
     unsettled,
@@ -253,6 +254,7 @@ _RULES: Mapping[Phase, tuple[Rule, ...]] = {
     Phase.STEPPING: (
         abort_pending,
         bad_verdict,
+        refused,
         shelter,
         applied,
         counted,

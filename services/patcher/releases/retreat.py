@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bmase.reasons import Reason
 
-from services.patcher.releases.observation import RouteSeen, Seen, Verdict
+from services.patcher.releases.observation import Answer, RouteSeen, Seen, Verdict
 from services.patcher.releases.state import Abort, Chore, Event, Hold, Kind, Move, Phase, Release, Why, moved
 
 # A candidate that loses its nodes again whenever it gets traffic is not unlucky.
@@ -34,7 +34,8 @@ def needs_stable(release: Release, seen: Seen) -> bool:
     """Whether what comes next depends on stable answering at this very moment: then it is asked itself."""
     if release.percent == 0 or release.phase not in (Phase.STEPPING, Phase.PROMOTED):
         return False
-    return release.abort is not None or _is_bad(seen) or not seen.candidate.answers
+    wanted = release.abort is not None or _is_bad(seen) or bool(_refusals(release, seen)) or _is_late(release, seen)
+    return wanted or not seen.candidate.answers
 
 
 def abort_pending(release: Release, seen: Seen) -> Move | Hold | None:
@@ -47,6 +48,33 @@ def bad_verdict(release: Release, seen: Seen) -> Move | Hold | None:
         return None
     words = seen.evidence.message or f"version {release.candidate} is worse than version {release.stable}"
     return turn_back(release, seen, Abort(seen.evidence.reason, words, asked=seen.evidence.time))
+
+
+def refused(release: Release, seen: Seen) -> Move | Hold | None:
+    """A webhook that says no is obeyed at once, whatever the judge says meanwhile."""
+    for number, words in _refusals(release, seen).items():
+        host = release.policy.webhooks[number].host
+        return turn_back(release, seen, Abort(Why.WEBHOOK, f"{host} says: {words}", asked=seen.now))
+    return None
+
+
+def _refusals(release: Release, seen: Seen) -> dict[int, str]:
+    """webhook -> words, of those that refuse the step to come."""
+    upcoming = release.step + 1
+    given = {
+        number: words
+        for (step, number), (answer, words) in seen.answers.items()
+        if answer is Answer.ROLLBACK and step == upcoming
+    }
+    return {number: words for number, words in sorted(given.items()) if release.policy.webhooks[number].gate}
+
+
+def _is_late(release: Release, seen: Seen) -> bool:
+    """Whether the step's time is over, which takes the candidate out if the policy says so."""
+    if not release.policy.rolls_back_late or release.step < 0 or not release.step_since:
+        return False
+    longest = release.policy.steps[release.step].max_time
+    return bool(longest) and seen.now - release.step_since > longest
 
 
 def _is_bad(seen: Seen) -> bool:

@@ -161,15 +161,11 @@ def gate(release: Release, seen: Seen) -> Move | Hold | None:
     return moved(release, Event(Kind.GATE, words, Why.GATE, evidence=_raw(seen)), seen.now, waits_at_gate=True)
 
 
-def webhooks(release: Release, seen: Seen) -> Move | Hold | None:
+def webhooks(release: Release, seen: Seen) -> Hold | None:
     """All of those that are gates are asked anew before each step."""
     upcoming = release.step + 1
     asked = [number for number, hook in enumerate(release.policy.webhooks) if hook.gate]
     given = {number: seen.answers.get((upcoming, number), (Answer.WAIT, "it has not answered")) for number in asked}
-    for number, (answer, words) in given.items():
-        if answer is Answer.ROLLBACK:
-            host = release.policy.webhooks[number].host
-            return turn_back(release, seen, Abort(Why.WEBHOOK, f"{host} says: {words}", asked=seen.now))
     waiting = tuple(number for number, (answer, _) in given.items() if answer is not Answer.GO)
     if not waiting:
         return None
