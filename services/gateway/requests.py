@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from typing import Annotated, NamedTuple, Self
 
@@ -16,6 +17,7 @@ from services.kit.decode import PageSize, PageToken, VersionNumber, parse_model
 MAX_VERSIONS = 16
 MAX_OVERRIDES = 16
 MAX_TIMEOUT = 86_400.0
+FENCE_AHEAD_SECONDS = 86_400.0
 
 _TOKEN = re.compile(r"[a-z0-9!#$&'*+.^_`|~-]{1,128}")
 _RESERVED = re.compile(
@@ -129,11 +131,18 @@ class Route(BaseModel):
 ReleaseId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9._/-]*$")]
 
 
+def _fence(value: int) -> int:
+    """Fences are drawn from the clock. One of the far future would shut every leader to come out of the route."""
+    if value > 1000 * (time.time() + FENCE_AHEAD_SECONDS):
+        raise PydanticCustomError("fence", "must not be further ahead of the clock, in milliseconds, than a day")
+    return value
+
+
 class Releasing(BaseModel):
     """A change that may be a release's."""
 
     release: ReleaseId = ""
-    fence: int = Field(default=0, ge=0)
+    fence: Annotated[int, Field(ge=0), AfterValidator(_fence)] = 0
     end_release: bool = False
 
     @model_validator(mode="after")

@@ -45,7 +45,8 @@ class Hands:
         self._running: dict[str, tuple[fx.Effect, asyncio.Task[None]]] = {}
         self._last: dict[str, tuple[fx.Effect, float]] = {}  # the last attempt of a kind, and when it may be made again
         self._failures: dict[str, int] = {}
-        self.deposed = False  # another leader has written
+        # Another leader has written, by the database's word: the fence of one route may be anybody's.
+        self.deposed = False
         self.troubles: dict[str, Trouble] = {}
         self.shadow: Shadowed | None = None
         self.answers: dict[tuple[int, int], tuple[Answer, str]] = {}
@@ -103,7 +104,8 @@ class Hands:
         self._wake()
 
     def _failed(self, effect: fx.Effect, error: DomainError) -> None:
-        self.deposed = self.deposed or error.reason is Reason.NOT_LEADER
+        at_gateway = isinstance(effect, fx.SetWeights | fx.GiveBack)
+        self.deposed = self.deposed or (error.reason is Reason.NOT_LEADER and not at_gateway)
         count = self._failures.get(effect.key, 0) + 1
         wait = min(FIRST_RETRY * 2 ** min(count - 1, 10), LONGEST_RETRY)
         self._failures[effect.key] = count

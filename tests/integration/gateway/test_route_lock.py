@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -23,7 +24,8 @@ def routes(platform: Platform) -> Iterator[route_pb2_grpc.RouteServiceStub]:
         yield stub
         document = platform.get("bmase/routes/lin")
         if document and document.get("release"):
-            stub.SetWeights(weights(release=document["release"], fence=2**50, end_release=True), timeout=20)
+            latest = time.time_ns() // 1_000_000
+            stub.SetWeights(weights(release=document["release"], fence=latest, end_release=True), timeout=20)
     platform.delete("bmase/routes/lin")
     platform.gateway.set_route("lin", {1: 90, 2: 10})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from bmase.gateway.v1 import route_pb2 as pb
 from bmase.reasons import Reason
@@ -13,6 +15,7 @@ from services.kit.decode import decode
 from services.kit.errors import DomainError, InvalidArgument
 
 FREE = RouteDocument(versions=(Weighted(version=1, weight=1),))
+ROUTE = pb.Route(name="routes/m", versions=[pb.WeightedVersion(version=1, weight=1)])
 TAKEN = FREE.model_copy(update={"release": "releases/r1", "fence": 7})
 
 
@@ -59,3 +62,13 @@ def test_bounds(more: dict[str, object]) -> None:
     request = pb.SetWeightsRequest(name="routes/m", versions=versions, **more)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument):
         decode(rq.SetWeights, request)
+
+
+def test_a_fence_of_the_far_future_is_refused_and_one_of_a_slow_clock_is_not() -> None:
+    versions = [pb.WeightedVersion(version=1, weight=1)]
+    now = time.time_ns() // 1_000_000
+    ahead = pb.SetWeightsRequest(name="routes/m", versions=versions, release="r", fence=now + 3_600_000)
+    assert decode(rq.SetWeights, ahead).fence == now + 3_600_000
+    with pytest.raises(InvalidArgument) as refused:
+        decode(rq.UpdateRoute, pb.UpdateRouteRequest(route=ROUTE, release="r", fence=2**62))
+    assert [violation.field for violation in refused.value.violations] == ["fence"]

@@ -127,8 +127,17 @@ async def test_what_is_not_wished_for_is_no_trouble() -> None:
 async def test_a_later_leader_is_noticed() -> None:
     bench = Bench()
     bench.tools.fails = DomainError(Reason.NOT_LEADER, "another one")
-    bench.hands.start([weights(5)], RELEASE)
+    bench.hands.start([Deploy("digits", 2, 1)], RELEASE)
     await bench.until(lambda: bench.hands.deposed)
+
+
+async def test_a_fence_that_somebody_left_at_one_route_deposes_nobody() -> None:
+    bench = Bench()
+    bench.tools.fails = DomainError(Reason.NOT_LEADER, "a later leader has changed the route of 'digits'")
+    bench.hands.start([weights(5)], RELEASE)
+    await bench.until(lambda: bench.hands.troubles)
+    assert bench.hands.troubles["route"].reason == "NOT_LEADER"
+    assert not bench.hands.deposed
 
 
 async def test_what_is_settled_is_kept_on_the_release_as_it_is_then() -> None:
