@@ -60,6 +60,12 @@ class RouteWatch:
             known = self._parsed[entry.key] = (entry, read(HeldRoute, entry.value))
         return (known[1], entry.modify_index, self._listing.epoch) if known[1] else None
 
+    def held(self) -> dict[str, str]:
+        """model -> the release that holds its route."""
+        entries = self._listing.entries if self._listing else {}
+        routes = {key.removeprefix(ROUTES): self.of(key.removeprefix(ROUTES)) for key in entries}
+        return {model: found[0].release for model, found in routes.items() if found and found[0].release}
+
 
 class Eyes:
     """One look at everything, and from it what concerns one release."""
@@ -84,6 +90,11 @@ class Eyes:
     def forget(self) -> None:
         """Something has changed: the next look is a new one."""
         self._seen_at = 0.0
+
+    def settled(self) -> bool:
+        """Whether something that is not to be seen is not there."""
+        seen = self._observation()
+        return seen is not None and seen.settled
 
     def unheard(self) -> tuple[str, ...]:
         """The gateways that have not spoken since the store is this one: what they serve may not lie there yet."""

@@ -140,7 +140,7 @@ class Hands:
         """Does it; what there is to keep afterwards."""
         match effect:
             case fx.GiveBack():
-                await self._tools.give_back(effect, release)
+                await self._tools.give_back(effect, (release.stable, release.candidate))
                 return lambda kept: [done(kept, Chore.GIVE_BACK_ROUTE)]
             case fx.Undeploy(chore=chore):
                 note = await self._tools.undeploy(effect)

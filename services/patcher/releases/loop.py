@@ -14,6 +14,7 @@ from services.patcher.releases.eyes import Eyes, RouteWatch
 from services.patcher.releases.metrics import ReleaseMetrics
 from services.patcher.releases.monitor import Monitor
 from services.patcher.releases.news import News
+from services.patcher.releases.orphans import Orphans
 from services.patcher.releases.pilot import Desk, Pilot
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.state import Hold, Release
@@ -44,6 +45,7 @@ class ReleaseLoop:
     ) -> None:
         self._records = records
         self._eyes = eyes
+        self._routes = routes
         self._monitor = monitor
         self._news = news
         self._metrics = metrics
@@ -65,8 +67,11 @@ class ReleaseLoop:
     async def lead(self, fence: int) -> None:
         """Returns when another instance leads; what was begun is broken off then, and begun again by that one."""
         desk = Desk(self._records, self._tools(fence), self._eyes, self._monitor, self._news, self._metrics)
+        orphans = Orphans(self._records, desk.tools, eyes=self._eyes, routes=self._routes, flown=self._flies)
+        beside: list[asyncio.Task[None]] = []
         try:
             await self._begin(fence)
+            beside.append(asyncio.create_task(orphans.run(), name="orphans"))
             self._read_of = (-1, 0.0)
             seen = -1
             while True:
@@ -83,7 +88,7 @@ class ReleaseLoop:
                 raise
             log.info("releases_deposed", fence=fence)
         finally:
-            await self._land()
+            await self._land(beside)
 
     async def _begin(self, fence: int) -> None:
         while True:
@@ -142,8 +147,11 @@ class ReleaseLoop:
             log.error("pilot_failed", release=name, exc_info=error)
             self._not_before[name] = time.monotonic() + AFTER_DEFECT
 
-    async def _land(self) -> None:
-        tasks = [task for _, task in self._pilots.values()]
+    def _flies(self, release: str) -> bool:
+        return release in self._pilots
+
+    async def _land(self, beside: list[asyncio.Task[None]]) -> None:
+        tasks = [*beside, *(task for _, task in self._pilots.values())]
         self._pilots = {}
         for task in tasks:
             task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import grpc
@@ -72,12 +73,12 @@ class Tools:
         lists = release.phase in (Phase.DEPLOYING, Phase.SHADOW)
         await self._gateway.SetWeights(request, timeout=LISTING_SECONDS if lists else WEIGHTS_SECONDS)
 
-    async def give_back(self, effect: fx.GiveBack, release: Release) -> None:
+    async def give_back(self, effect: fx.GiveBack, versions: Collection[int]) -> None:
         """A version that has nothing leaves the route: it may list 16, and releases go on for years."""
         name = f"routes/{effect.model}"
         route = await self._gateway.GetRoute(route_pb2.GetRouteRequest(name=name), timeout=CALL_SECONDS)
         for entry in list(route.versions):
-            if entry.version in (release.stable, release.candidate) and not entry.weight:
+            if entry.version in versions and not entry.weight:
                 route.versions.remove(entry)
         request = route_pb2.UpdateRouteRequest(
             route=route, release=effect.release, fence=effect.fence, end_release=True

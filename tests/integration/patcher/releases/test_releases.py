@@ -13,6 +13,7 @@ from bmase.patcher.v1 import release_pb2 as pb
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2
 
+from services.patcher.documents import ROUTES
 from tests.integration.patcher.bench import NodeBench, affine_sample, eventually
 from tests.integration.patcher.releases.flight import Flight, R, policy, steady
 from tests.integration.patcher.releases.stage import E, shares
@@ -107,6 +108,16 @@ async def test_silence_and_stale_words_hold(flight: Flight) -> None:
     flight.monitor.bad(model).age = 8.0
     await flight.reaches(made.name, R.STATE_ROLLED_BACK)
     flight.monitor.moods[model].age = 0.0
+
+
+async def test_a_route_that_is_held_for_nobody_is_given_back(flight: Flight) -> None:
+    """As after a take-over with an empty database."""
+    model = "double"
+    one, _ = await flight.ready(model)
+    document = (await flight.gateway.stored(model)).model_copy(update={"release": "forgotten", "fence": 5})
+    await flight.platform.consul.kv.put(ROUTES + model, document.encode())
+    await flight.settled(model)
+    assert {entry.version for entry in (await flight.gateway.stored(model)).versions} == {one}
 
 
 async def test_one_release_a_model_and_one_request_a_release(flight: Flight) -> None:
