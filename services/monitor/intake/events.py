@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.monitor.intake.wire import text
+
 ANSWERED = "via_upstream"
 
 
@@ -37,7 +39,7 @@ class BadEvent:
 
 def attributes(pairs: Iterable[Any]) -> dict[str, str]:
     """OTLP's list of attributes as text; Envoy's `-` stands for nothing."""
-    found = {pair.key: pair.value.string_value for pair in pairs}
+    found = {text(pair.key): text(pair.value.string_value) for pair in pairs}
     return {key: "" if value == "-" else value for key, value in found.items()}
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import structlog
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc
 
 from services.kit.server import Registration
 from services.monitor.intake.events import BadEvent, attributes, event
+from services.monitor.intake.wire import LogsRequest
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +32,7 @@ class LogsServicer:
         self.received = 0
         self.unreadable = 0
 
-    async def Export(  # noqa: N802
-        self, request: pb.ExportLogsServiceRequest, context: Any
-    ) -> pb.ExportLogsServiceResponse:
+    async def Export(self, request: Any, context: Any) -> pb.ExportLogsServiceResponse:  # noqa: N802
         refused = 0
         for found in _events(request):
             if found is None:
@@ -47,7 +46,7 @@ class LogsServicer:
         )
 
 
-def _events(request: pb.ExportLogsServiceRequest) -> Iterator[BadEvent | None]:
+def _events(request: Any) -> Iterator[BadEvent | None]:
     for resource in request.resource_logs:
         gateway = attributes(resource.resource.attributes).get("gateway", "")
         for scope in resource.scope_logs:
@@ -57,4 +56,11 @@ def _events(request: pb.ExportLogsServiceRequest) -> Iterator[BadEvent | None]:
 
 def registration(servicer: LogsServicer) -> Registration:
     """The service as a server takes it."""
-    return Registration(logs_service_pb2_grpc.add_LogsServiceServicer_to_server, servicer, SERVICE)
+    return Registration(_add, servicer, SERVICE)
+
+
+def _add(servicer: LogsServicer, server: grpc.aio.Server) -> None:
+    handler = grpc.unary_unary_rpc_method_handler(
+        servicer.Export, LogsRequest.FromString, pb.ExportLogsServiceResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Export": handler}),))

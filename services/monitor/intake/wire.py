@@ -1,8 +1,8 @@
-"""The part of Envoy's ext_proc protocol that is read here, wire-compatible and under names of our own.
+"""What is read here of Envoy's ext_proc protocol and of OTLP's logs, wire-compatible and under names of our own.
 
 PyPI's packages with Envoy's messages overwrite those of others; these few live in a pool that nobody else sees. Texts
-that clients sent are declared as bytes: Envoy passes on what is no UTF-8, too. Maps are what they are on the wire,
-repeated entries.
+that clients sent are declared as bytes: Envoy passes on what is no UTF-8, too, and a whole message must not be refused
+for it. Maps are what they are on the wire, repeated entries.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PACKAGE = "bmase.monitor.intake"
 _F = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {"bool": _F.TYPE_BOOL, "bytes": _F.TYPE_BYTES, "double": _F.TYPE_DOUBLE}
+_SCALARS = {"bool": _F.TYPE_BOOL, "bytes": _F.TYPE_BYTES, "double": _F.TYPE_DOUBLE, "fixed64": _F.TYPE_FIXED64}
 
-# message -> field -> number, type; `*` in front: repeated. Numbers are those of envoy.service.ext_proc.v3.
+# message -> field -> number, type; `*` in front: repeated. Numbers are those of envoy.service.ext_proc.v3 and of
+# opentelemetry.proto.collector.logs.v1.
 SCHEMA: dict[str, dict[str, tuple[int, str]]] = {
     "ProcessingRequest": {
         "response_headers": (3, "HttpHeaders"),
@@ -33,6 +34,13 @@ SCHEMA: dict[str, dict[str, tuple[int, str]]] = {
     "StructEntry": {"key": (1, "bytes"), "value": (2, "Value")},
     "Value": {"number_value": (2, "double"), "string_value": (3, "bytes"), "bool_value": (4, "bool")},
     "ProcessingResponse": {},
+    "LogsRequest": {"resource_logs": (1, "*ResourceLogs")},
+    "ResourceLogs": {"resource": (1, "Resource"), "scope_logs": (2, "*ScopeLogs")},
+    "Resource": {"attributes": (1, "*KeyValue")},
+    "ScopeLogs": {"log_records": (2, "*LogRecord")},
+    "LogRecord": {"time_unix_nano": (1, "fixed64"), "attributes": (6, "*KeyValue")},
+    "KeyValue": {"key": (1, "bytes"), "value": (2, "AnyValue")},
+    "AnyValue": {"string_value": (1, "bytes")},
 }
 
 
@@ -61,18 +69,20 @@ def _message(name: str) -> Any:
 
 ProcessingRequest = _message("ProcessingRequest")
 ProcessingResponse = _message("ProcessingResponse")
+LogsRequest = _message("LogsRequest")
 
 
 def headers(listed: Iterable[Any]) -> dict[str, str]:
     """A HeaderMap's headers as text; of a repeated one the last."""
-    return {_text(header.key): _text(header.raw_value or header.value) for header in listed}
+    return {text(header.key): text(header.raw_value or header.value) for header in listed}
 
 
 def attributes(message: Any) -> dict[str, str]:
     """The attributes of a ProcessingRequest that are text."""
     entries = (entry for group in message.attributes for entry in group.value.fields)
-    return {_text(entry.key): _text(entry.value.string_value) for entry in entries}
+    return {text(entry.key): text(entry.value.string_value) for entry in entries}
 
 
-def _text(raw: bytes) -> str:
+def text(raw: bytes) -> str:
+    """What is no UTF-8 is shown as such."""
     return raw.decode("utf-8", "replace")

@@ -111,13 +111,26 @@ def test_an_error_over_http(platform: Platform, intake: Intake) -> None:
     body = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1]}]}
     url = f"http://{platform.gateway.address}/v2/models/lin/infer"
     requests.post(url, json=body, timeout=10).raise_for_status()
-    nan = np.array([np.nan], np.float32).tobytes()
-    head = b'{"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}]}'
-    length = {"inference-header-content-length": str(len(head))}
-    answer = requests.post(url, data=head + nan, headers=length, timeout=10)
-    assert answer.status_code == 500
+    assert not_a_number(platform) == 500
     (event,) = told(intake)
     assert (event.http_code, event.grpc_status, event.answered) == (500, "", True)
+
+
+def not_a_number(platform: Platform, **headers: bytes) -> int:
+    """A bad request over HTTP; its status."""
+    nan = np.array([np.nan], np.float32).tobytes()
+    head = b'{"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}]}'
+    named = {"inference-header-content-length": str(len(head)), **{k.replace("_", "-"): v for k, v in headers.items()}}
+    url = f"http://{platform.gateway.address}/v2/models/lin/infer"
+    return requests.post(url, data=head + nan, headers=named, timeout=10).status_code
+
+
+def test_a_client_whose_name_is_no_utf8_loses_nobodys_event(platform: Platform, intake: Intake) -> None:
+    assert not_a_number(platform, x_bmase_client=b"caf\xe9") == 500
+    assert not_a_number(platform, x_bmase_client=b"other") == 500
+    clients = [event.client for event in told(intake, 2)]
+    assert clients[0].startswith("caf")
+    assert clients[1] == "other"
 
 
 def test_what_is_not_judged_is_not_told(intake: Intake, client: triton_grpc.InferenceServerClient) -> None:

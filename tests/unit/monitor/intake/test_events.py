@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb
 from opentelemetry.proto.common.v1 import common_pb2
 
 from services.monitor.intake.events import BadEvent
 from services.monitor.intake.logs import LogsServicer
+from services.monitor.intake.wire import LogsRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +28,12 @@ SAID = {
 }
 
 
-def export(*records: dict[str, str]) -> pb.ExportLogsServiceRequest:
+def export(*records: dict[str, str]) -> Any:
+    """As it is read after a way over the wire."""
+    return LogsRequest.FromString(exported(*records))
+
+
+def exported(*records: dict[str, str]) -> bytes:
     request = pb.ExportLogsServiceRequest()
     resource = request.resource_logs.add()
     resource.resource.attributes.append(_pair("gateway", "gw-1"))
@@ -33,7 +41,7 @@ def export(*records: dict[str, str]) -> pb.ExportLogsServiceRequest:
     for said in records:
         record = scope.log_records.add(time_unix_nano=1_500_000_000)
         record.attributes.extend(_pair(key, value) for key, value in said.items())
-    return request
+    return request.SerializeToString()
 
 
 def _pair(key: str, value: str) -> common_pb2.KeyValue:
@@ -62,3 +70,10 @@ async def test_what_is_no_event_is_counted_and_said() -> None:
     answer = await servicer.Export(export({"model": "-"}, {}), None)
     assert (servicer.received, servicer.unreadable) == (0, 2)
     assert answer.partial_success.rejected_log_records == 2
+
+
+async def test_a_client_whose_name_is_no_utf8_loses_nobodys_event() -> None:
+    seen: list[BadEvent] = []
+    sent = exported({**SAID, "client": "cafX"}, {**SAID, "client": "other"}).replace(b"cafX", b"caf\xe9")
+    await LogsServicer(seen.append).Export(LogsRequest.FromString(sent), None)
+    assert [event.client for event in seen] == ["caf\ufffd", "other"]
