@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 NAP = 1.0  # time passes, too: minimums, keeping, and other instances' writes
 FOLLOW_AGAIN = 0.5
+STORE_SECONDS = 1.0  # a retreat waits no longer for a store that hangs
 # Longer than the session of an agent that died: if it still says "ready", its node is only out of our own reach.
 AGENT_IS_RIGHT = 25.0
 LONGEST_FOLLOW_AGAIN = 5.0
@@ -146,21 +147,37 @@ class Pilot:
     async def _kept(self, after: Release, seen: Seen) -> bool:
         """Keeps what was decided, on the release as it is kept: others may have changed it.
 
-        A store that does not answer stops everything but a retreat: taking traffic away needs no memory, as whoever
+        A store that refuses or hangs stops everything but a retreat: taking traffic away needs no memory, as whoever
         leads next is told by the same evidence.
         """
+        back = after if after.percent < self.release.percent else None
+        keeping = asyncio.create_task(self._change(lambda kept: settle(kept, seen)[1]))
         try:
-            await self._change(lambda kept: settle(kept, seen)[1])
+            while not (await asyncio.wait({keeping}, timeout=STORE_SECONDS))[0]:
+                back = back or await self._back()
+                self._send(back)
+            await keeping
         except DomainError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 raise
             log.warning("not_kept", release=self.release.id, message=error.message)
-            if after.percent < self.release.percent:
-                self._hands.start([weights_of(after, seen.fence)], after)
+            self._send(back)
             await asyncio.sleep(FOLLOW_AGAIN)
             self.wake()
             return False
+        finally:
+            keeping.cancel()
         return True
+
+    async def _back(self) -> Release | None:
+        """What is known by now may be worse than what is being kept."""
+        seen = await self._look()
+        after = settle(self.release, seen)[0] if seen else self.release
+        return after if after.percent < self.release.percent else None
+
+    def _send(self, back: Release | None) -> None:
+        if back is not None:
+            self._hands.start([weights_of(back, self._desk.tools.fence)], back)
 
     async def _keep(self, decide: Decide) -> None:
         await self._change(decide)
