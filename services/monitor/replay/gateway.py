@@ -76,7 +76,7 @@ class GatewayCalls:
         if self._channel is not None:
             await self._channel.close()
 
-    async def infer(self, request: Any, version: int) -> Answer:
+    async def infer(self, request: Any, version: int, timeout: float = CALL_SECONDS) -> Answer:
         """One call of the version by its number; an error is an answer too."""
         assert self._channel is not None
         copy = service_pb2.ModelInferRequest()
@@ -85,7 +85,7 @@ class GatewayCalls:
         call = self._channel.unary_unary(INFER, request_serializer=_serialised, response_deserializer=None)
         begun = time.perf_counter()
         try:
-            data = await call(copy, timeout=CALL_SECONDS, metadata=self._metadata)
+            data = await call(copy, timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             return Answer(error.code(), b"", error.details() or "", _since(begun))
         return Answer(grpc.StatusCode.OK, data, "", _since(begun))

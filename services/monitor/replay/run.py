@@ -20,7 +20,7 @@ from services.kit.errors import DomainError
 from services.monitor.oip import Malformed, Side, grpc_message
 from services.monitor.oip import read as read_message
 from services.monitor.replay.compare import disagree
-from services.monitor.replay.gateway import Answer, GatewayCalls
+from services.monitor.replay.gateway import CALL_SECONDS, Answer, GatewayCalls
 from services.monitor.replay.tally import Round, Tally
 from services.monitor.samples.model import Query, Sample
 from services.monitor.samples.store import SampleStore
@@ -59,7 +59,7 @@ class Replay:
         if total:
             async with GatewayCalls(self._consul, self._settings) as calls:
                 told = time.monotonic()
-                async for one in self._rounds(asked, total, calls):
+                async for one in self._rounds(asked, total, calls, tally):
                     tally.add(one)
                     if time.monotonic() - told >= PROGRESS_SECONDS:
                         told = time.monotonic()
@@ -67,13 +67,15 @@ class Replay:
         tally.total = tally.done  # samples may have expired meanwhile
         yield tally.message()
 
-    async def _rounds(self, asked: Asked, total: int, calls: GatewayCalls) -> AsyncIterator[Round]:
+    async def _rounds(self, asked: Asked, total: int, calls: GatewayCalls, tally: Tally) -> AsyncIterator[Round]:
         running: set[asyncio.Task[Round]] = set()
         turn = 0
         try:
             async for sample in self._samples(asked.model, total):
                 turn += 1
-                running.add(asyncio.create_task(_round(asked, sample, calls, candidate_first=turn % 2 == 0)))
+                running.add(
+                    asyncio.create_task(_round(asked, sample, calls, tally.patience, candidate_first=turn % 2 == 0))
+                )
                 if len(running) >= AT_ONCE:
                     done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
@@ -99,7 +101,7 @@ class Replay:
             before, left = page[-1].id, left - len(page)
 
 
-async def _round(asked: Asked, sample: Sample, calls: GatewayCalls, *, candidate_first: bool) -> Round:
+async def _round(asked: Asked, sample: Sample, calls: GatewayCalls, patience: float, *, candidate_first: bool) -> Round:
     """One request to both versions, one after the other, taking turns: neither has warmer caches than the other."""
     name = sample.request_id or sample.id
     try:
@@ -109,7 +111,8 @@ async def _round(asked: Asked, sample: Sample, calls: GatewayCalls, *, candidate
     order = (asked.candidate, asked.stable) if candidate_first else (asked.stable, asked.candidate)
     answers: dict[int, Answer] = {}
     for version in order:
-        answers[version] = await calls.infer(request, version)
+        waits = patience if version == asked.candidate else CALL_SECONDS
+        answers[version] = await calls.infer(request, version, waits)
         _check_served(asked.model, version, answers[version])
     stable, candidate = answers[asked.stable], answers[asked.candidate]
     failed = stable.failed, candidate.failed

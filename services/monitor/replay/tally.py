@@ -11,6 +11,8 @@ from services.monitor.replay.interval import interval
 
 ALPHA = 0.01  # the bounds hold at every message of progress, not only at the last
 MAX_EXAMPLES = 10
+PATIENCE, LONGEST_PATIENCE = 2.0, 10.0  # seconds
+TIMES_STABLE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,16 @@ class Tally:
     disagreed: int = 0
     candidate_failed: int = 0
     stable_failed: int = 0
+    longest_ms: float = 0.0  # of the stable version's answers; 0: none yet
     stable_ms: list[float] = field(default_factory=list)
     candidate_ms: list[float] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the candidate has for an answer: one that hangs shall not take all of the replay's time."""
+        longest = TIMES_STABLE * self.longest_ms / 1000 or LONGEST_PATIENCE
+        return min(max(PATIENCE, longest), LONGEST_PATIENCE)
 
     @property
     def compared(self) -> int:
@@ -46,6 +55,7 @@ class Tally:
     def add(self, one: Round) -> None:
         """One more round. What the stable version refuses says nothing about the candidate."""
         self.done += 1
+        self.longest_ms = max(self.longest_ms, 0.0 if one.stable_failed else one.stable_ms)
         if one.stable_failed:
             self.stable_failed += 1
         elif one.candidate_failed:

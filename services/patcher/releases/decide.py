@@ -184,6 +184,7 @@ def _replayed(release: Release, seen: Seen) -> Move | Hold:
     if refusal := _unlike(release, result):
         return _failed(release, seen, *refusal)
     words = f"{result.total} samples replayed: {result.failed} failed, {result.disagreed} answered differently"
+    words += f"; {result.message}" if result.message else ""
     return _shadowed(release, seen, words)
 
 

@@ -78,10 +78,17 @@ class Monitor:
                 last = said
         except grpc.aio.AioRpcError as error:
             refusal = translated(error, "monitor")
-            return Shadowed(skipped=Why.NO_MONITOR, message=refusal.message)
+            if last is None or not last.done:
+                return Shadowed(skipped=Why.NO_MONITOR, message=refusal.message)
+            # A candidate that hangs takes the replay's whole time: what was counted until then says so.
+            return _shadowed(last, last.done, f"the replay broke off: {refusal.message}")
         if last is None or last.total == 0:
             return Shadowed(skipped=Why.NO_SAMPLES, message=f"no samples of {model} are kept")
-        return Shadowed(total=last.total, failed=last.candidate_failed, disagreed=last.disagreed)
+        return _shadowed(last, last.total)
+
+
+def _shadowed(last: monitor_pb2.ReplaySamplesResponse, total: int, message: str = "") -> Shadowed:
+    return Shadowed(message=message, total=total, failed=last.candidate_failed, disagreed=last.disagreed)
 
 
 async def _next(call: grpc.aio.UnaryStreamCall) -> monitor_pb2.Comparison | None:
