@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
+import structlog
 from bmase.reasons import Reason
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +19,8 @@ from services.kit.errors import DomainError
 from services.patcher.records import DUPLICATE_ATTEMPTS, REQUESTS_KEPT, leading_fence, raise_fence
 from services.patcher.releases import tables as t
 from services.patcher.releases.state import Event, Kind, Move, Release, moved
+
+log = structlog.get_logger(__name__)
 
 LONGEST_MESSAGE = 4000  # a backend's own words may be a whole traceback
 
@@ -33,6 +36,7 @@ class ReleaseRecords:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._unreadable: set[str] = set()
 
     async def fence(self) -> int:
         """The highest fence that anything of the patcher was written under."""
@@ -47,10 +51,11 @@ class ReleaseRecords:
 
     async def get(self, release: str) -> Release:
         """Raises RELEASE_NOT_FOUND."""
-        found = await self._read(select(t.releases).where(t.releases.c.id == release))
-        if not found:
+        async with self._db.read() as session:
+            row = (await session.execute(select(t.releases).where(t.releases.c.id == release))).first()
+        if row is None:
             raise _unknown(release)
-        return found[0]
+        return _release(dict(row._mapping))
 
     async def listed(self, model: str, active: bool, after: tuple[float, str] | None, size: int) -> list[Release]:
         """Latest first; `after` is the last one of the page before."""
@@ -123,14 +128,26 @@ class ReleaseRecords:
         async def work(session: AsyncSession) -> list[Release]:
             await raise_fence(session, fence)
             query = select(t.releases).where(t.releases.c.unfinished.is_(True)).with_for_update()
-            found = [_release(dict(row._mapping)) for row in await session.execute(query)]
+            found = self._readable([dict(row._mapping) for row in await session.execute(query)])
             return [await _greet(session, release, fence, who) for release in found]
 
         return await self._run(work)
 
     async def _read(self, query: Any) -> list[Release]:
         async with self._db.read() as session:
-            return [_release(dict(row._mapping)) for row in await session.execute(query)]
+            return self._readable([dict(row._mapping) for row in await session.execute(query)])
+
+    def _readable(self, rows: Sequence[Row]) -> list[Release]:
+        """Without what another version of the code has written: that is left as it is, and stops no other release."""
+        found = []
+        for row in rows:
+            try:
+                found.append(_release(row))
+            except DomainError as error:
+                if row["id"] not in self._unreadable:
+                    log.error("release_unreadable", release=row["id"], message=error.message)
+                self._unreadable.add(row["id"])
+        return found
 
     async def _run(self, work: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
         """Once more when another transaction made the same row meanwhile: now it sees it."""
@@ -224,7 +241,13 @@ def _row(release: Release) -> dict[str, Any]:
 
 
 def _release(row: Row) -> Release:
-    return replace(_DOCUMENTS.validate_json(row["document"]), evidence=bytes(row["evidence"]))
+    try:
+        document = _DOCUMENTS.validate_json(row["document"])
+    except ValidationError as error:
+        # Not "unknown": nobody is to take its route or its nodes for free.
+        message = f"the release {row['id']} cannot be read; another version of the patcher may have written it"
+        raise DomainError(Reason.INTERNAL, message) from error
+    return replace(document, evidence=bytes(row["evidence"]))
 
 
 def _event(row: Row) -> Event:

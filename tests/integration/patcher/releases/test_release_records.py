@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from bmase.reasons import Reason
-from sqlalchemy import event
+from sqlalchemy import event, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database
 from services.kit.errors import DomainError
@@ -17,6 +18,7 @@ from services.patcher.records import Records
 from services.patcher.releases.policy import Policy, Step, Webhook
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.state import Abort, Chore, Event, Kind, Move, Phase, Release, Why, moved
+from services.patcher.releases.tables import releases
 from services.patcher.state import SeeGateway
 from tests.support.mariadb import MariaDB
 
@@ -105,6 +107,27 @@ async def test_an_earlier_leader_writes_no_more(database: Database, records: Rel
     assert refused.value.reason is Reason.NOT_LEADER
     assert await records.fence() == 8
     assert [line.kind for line in await records.events("r1", 0, 9)] == [Kind.CREATED, Kind.LEADER]
+
+
+async def test_what_another_version_of_the_code_wrote_stops_no_other_release(
+    database: Database, records: ReleaseRecords
+) -> None:
+    for name, model in (("r1", "digits"), ("r2", "words")):
+        await records.create(Release(name, model, 3, 2), ("", ""), "from 2 to 3")
+    foreign = '{"id": "r1", "model": "digits", "candidate": 3, "stable": 2, "phase": "of tomorrow"}'
+
+    async def written(session: AsyncSession) -> None:
+        await session.execute(update(releases).where(releases.c.id == "r1").values(document=foreign))
+
+    await database.run(written)
+    assert [release.id for release in await records.lead(8, "second")] == ["r2"]
+    assert [release.id for release in await records.unfinished()] == ["r2"]
+    for call in (records.get("r1"), records.change("r1", lambda release: [_move(release)])):
+        with pytest.raises(DomainError) as refused:
+            await call
+        assert refused.value.reason is Reason.INTERNAL, "it is not unknown: its route is not free"
+    async with database.read() as session:
+        assert await session.scalar(select(releases.c.document).where(releases.c.id == "r1")) == foreign
 
 
 async def test_one_active_release_a_model(records: ReleaseRecords) -> None:
