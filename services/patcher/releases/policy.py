@@ -81,6 +81,9 @@ class Judge(_Part):
         return self.margin or 0.02
 
 
+HIDDEN = "/..."
+
+
 def _web_address(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -89,11 +92,13 @@ def _web_address(value: str) -> str:
         right = False
     if not right or len(value) > 2048 or any(not c.isprintable() or c.isspace() for c in value):
         raise _refused("web_address", "must be an http or https URL of at most 2048 characters")
+    if parts.path == HIDDEN:
+        raise _refused("web_address", "must be the whole URL: this is how it is shown to readers")
     return value
 
 
 class Webhook(_Part):
-    """Who is told, and may be asked. Only `host` is ever shown: the rest of a URL may hold a secret."""
+    """Who is told, and may be asked. Only `host` and `shown` are ever shown: the rest of a URL may hold a secret."""
 
     url: Annotated[str, AfterValidator(_web_address)]
     gate: bool = False
@@ -102,6 +107,12 @@ class Webhook(_Part):
     @property
     def host(self) -> str:
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def shown(self) -> str:
+        """The URL without user, password, path and query."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{HIDDEN}"
 
 
 def _rising(steps: tuple[Step, ...]) -> tuple[Step, ...]:

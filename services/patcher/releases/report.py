@@ -100,7 +100,8 @@ def _step(step: Step) -> pb.Step:
 
 
 def _webhook(hook: Webhook) -> pb.Webhook:
-    return pb.Webhook(url=hook.url, gate=hook.gate, timeout=_duration(hook.timeout))
+    """Whoever may read a release need not know the secrets in its webhooks' addresses."""
+    return pb.Webhook(url=hook.shown, gate=hook.gate, timeout=_duration(hook.timeout))
 
 
 def _duration(seconds: float) -> Duration:

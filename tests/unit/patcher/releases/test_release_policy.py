@@ -67,7 +67,10 @@ def test_a_policy_survives_being_said_and_kept() -> None:
     assert (policy.keep, policy.steps[0].min_time, policy.steps[0].min_requests) == (0.0, 0.0, -1)
     assert (policy.steps[1].min_time, policy.judge.burst) == (30.0, 1.5)
     assert Policy.model_validate_json(policy.model_dump_json()) == policy
-    assert decode(rq.Create, asked(policy_message(policy))).release.policy == policy
+    said = policy_message(policy)
+    for told, hook in zip(said.webhooks, policy.webhooks, strict=True):
+        told.url = hook.url  # it is shown without what may be secret
+    assert decode(rq.Create, asked(said)).release.policy == policy
     assert policy.webhooks[0].host == "ci.example"
 
 
@@ -127,3 +130,21 @@ def test_weights_always_add_up_to_the_same(percent: float) -> None:
     release = Release("r1", "digits", 2, 1, policy, Phase.STEPPING, step=0)
     assert sum(release.weights.values()) == WHOLE
     assert 0 < release.weights[2] < WHOLE
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example/T0/B1/secret?token=x", "https://hooks.example/..."),
+        ("http://me:secret@hooks.example:8080/x", "http://hooks.example:8080/..."),
+        ("http://[::1]:80", "http://[::1]:80/..."),
+    ],
+)
+def test_readers_of_a_release_learn_no_secret_of_its_webhooks(url: str, shown: str) -> None:
+    policy = Policy.model_validate({"webhooks": [{"url": url}]})
+    assert [hook.url for hook in policy_message(policy).webhooks] == [shown]
+
+
+def test_a_webhook_as_it_is_shown_is_no_webhook() -> None:
+    with pytest.raises(InvalidArgument, match="whole"):
+        decode(rq.Create, asked(pb.ReleasePolicy(webhooks=[pb.Webhook(url="https://hooks.example/...")])))
