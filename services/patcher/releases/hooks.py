@@ -20,6 +20,7 @@ from services.patcher.releases.state import Event, Release
 
 log = structlog.get_logger(__name__)
 
+CONNECTIONS_PER_HOST = 8
 TRIES = 3
 PAUSE = 0.5
 SHOWN = 200  # characters of an answer's body
@@ -34,7 +35,9 @@ class Hooks:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
+        # A host that hangs holds up no other one, and nobody's cookies reach another release's calls.
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_HOST)
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(
@@ -54,16 +57,18 @@ class Hooks:
         return answer, text or f"it answered {status}"
 
     async def tell(self, release: Release, events: Sequence[Event]) -> None:
-        """Each event to each webhook, in order; given up after some tries."""
+        """Each event to each webhook, in order; given up after some tries, and one each once an event was missed."""
         await asyncio.gather(*(self._tell(release, hook, events) for hook in release.policy.webhooks))
 
     async def _tell(self, release: Release, hook: Webhook, events: Sequence[Event]) -> None:
+        tries = TRIES
         for event in events:
-            if not await self._told(hook, {**_about(release), **_of(event)}):
-                log.warning("webhook_missed", release=release.id, host=hook.host, event=event.number)
+            if not await self._told(hook, {**_about(release), **_of(event)}, tries):
+                tries = 1
+                log.warning("webhook_missed", release=release.id, host=hook.host, number=event.number)
 
-    async def _told(self, hook: Webhook, body: dict[str, Any]) -> bool:
-        for attempt in range(TRIES):
+    async def _told(self, hook: Webhook, body: dict[str, Any], tries: int) -> bool:
+        for attempt in range(tries):
             await asyncio.sleep(PAUSE * attempt)
             try:
                 status, _ = await self._post(hook, body)
