@@ -102,7 +102,8 @@ class Comparison:
             return
         self._received(event, side)
         match fault(event, self.judge.slow_ms):
-            case Fault.UNANSWERED:
+            case Fault.UNANSWERED:  # an error to its client, whoever is to blame
+                self._tell(event, side, Counts(errors=1))
                 self.judge.unanswered(event.time, side)
             case Fault.ERROR:
                 self._tell(event, side, Counts(errors=1))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.monitor.judge import sentences
 from services.monitor.judge.evidence import Arm, Evidence, Suspicion, Verdict, Why
+from services.monitor.judge.interruptions import SETTLE_SECONDS
 from services.monitor.judge.kinds import Kind, Side
 from services.monitor.judge.promotion import Gap, Rate, gap, more_requests
 
@@ -99,6 +100,8 @@ def _unable(judge: Judge, now: float, arms: dict[Side, Arm]) -> Ruling | None:
 
 def _unsafe(judge: Judge, now: float, arms: dict[Side, Arm]) -> Ruling | None:
     """What forbids a promotion, however good the rates are."""
+    if judge.interruptions.unreached(now, judge.policy.margin):
+        return _hold(Why.INFRA, sentences.unreached(arms[Side.CANDIDATE], SETTLE_SECONDS))
     lost = judge.traffic.lost_since(now - LOST_SECONDS)
     if lost:
         return _hold(Why.EVENTS_LOST, sentences.events_lost(lost))

@@ -8,11 +8,13 @@ from enum import StrEnum
 from typing import Any, Self
 
 from services.monitor.judge.kinds import Side
+from services.monitor.judge.promotion import Gap, Rate, gap
 
 SETTLE_SECONDS = 10.0
 BEFORE_SECONDS = 5.0  # a loss is noticed after the first requests have failed for it
 TOO_MANY = 3
 PATIENCE_SECONDS = 30.0
+BLAME_ALPHA = 0.001  # of calling a spell the candidate's that is as likely the stable version's
 
 
 class Infra(StrEnum):
@@ -27,10 +29,26 @@ class Infra(StrEnum):
 
 @dataclass
 class Spell:
-    """A time in which requests of one version reached no server, without a pause as long as it takes to settle."""
+    """A time in which requests of the candidate reached no server, without a pause as long as it takes to settle.
+
+    Counted of both versions, since one lost request of the stable version does not excuse a thousand.
+    """
 
     begun: float
     last: float
+    unanswered: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+
+    def on(self, time: float) -> bool:
+        return time - self.last <= SETTLE_SECONDS
+
+    def gap(self, margin: float) -> Gap:
+        """How many more of the candidate's requests reached no server."""
+        stable, candidate = (
+            Rate(min(self.unanswered[side], self.requests[side]), self.requests[side])
+            for side in (Side.STABLE, Side.CANDIDATE)
+        )
+        return gap(stable, candidate, BLAME_ALPHA, margin)
 
 
 @dataclass
@@ -42,7 +60,7 @@ class Interruptions:
     latest: str = ""
     lost: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     lost_at: dict[Side, float] = field(default_factory=dict)  # the latest of these
-    spells: dict[Side, Spell] = field(default_factory=dict)
+    spell: Spell | None = None  # the latest
 
     def happen(self, time: float, what: Infra, side: Side | None, settle: float) -> None:
         """`side` says whose node it was; None: of both, or of neither."""
@@ -61,25 +79,39 @@ class Interruptions:
     def unanswered(self, time: float, side: Side) -> None:
         """A request reached no server of this version."""
         self.events += 1
-        spell = self.spells.get(side)
-        if spell is None or time - spell.last > SETTLE_SECONDS:
-            self.spells[side] = Spell(time, time)
-        else:
-            spell.last = max(spell.last, time)
+        if side is Side.CANDIDATE:
+            if self.spell is None or not self.spell.on(time):
+                self.spell = Spell(time, time)
+            self.spell.last = max(self.spell.last, time)
+        if self.spell is not None and self.spell.on(time):
+            self.spell.unanswered[side] += 1
+
+    def asked(self, time: float, stable: int, candidate: int) -> None:
+        """So many requests of both versions."""
+        if self.spell is not None and self.spell.on(time):
+            self.spell.requests[Side.STABLE] += stable
+            self.spell.requests[Side.CANDIDATE] += candidate
 
     def on(self, time: float) -> bool:
         return time < self.until
 
-    def blames_candidate(self) -> str:
+    def unreached(self, time: float, margin: float) -> bool:
+        """Whether requests of the candidate reach no server, and nobody can say that these are as few as allowed."""
+        return self.spell is not None and self.spell.on(time) and not self.spell.gap(margin).within
+
+    def blames_candidate(self, margin: float) -> str:
         """What the candidate does to its nodes, if it is the candidate; else empty."""
         ahead = self.lost[Side.CANDIDATE] - self.lost[Side.STABLE]
         if ahead >= TOO_MANY:
             return f"its nodes were lost {self.lost[Side.CANDIDATE]} times, the other's {self.lost[Side.STABLE]} times"
-        mine, other = self.spells.get(Side.CANDIDATE), self.spells.get(Side.STABLE)
-        alone = mine is not None and (other is None or other.last < mine.begun)
-        if mine is not None and alone and mine.last - mine.begun >= PATIENCE_SECONDS:
-            return f"its requests reached no server for {mine.last - mine.begun:.0f} s, the other's did"
-        return ""
+        spell = self.spell
+        if spell is None or spell.last - spell.begun < PATIENCE_SECONDS or not spell.gap(margin).beyond:
+            return ""
+        mine, other = (
+            f"{spell.unanswered[side]:,} of {spell.requests[side]:,}" for side in (Side.CANDIDATE, Side.STABLE)
+        )
+        seconds = spell.last - spell.begun
+        return f"within {seconds:.0f} s {mine} of its requests reached no server, {other} of the other's"
 
     def dump(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,5 +120,12 @@ class Interruptions:
     def load(cls, stored: dict[str, Any]) -> Self:
         lost = {Side(side): count for side, count in stored["lost"].items()}
         lost_at = {Side(side): time for side, time in stored["lost_at"].items()}
-        spells = {Side(side): Spell(**spell) for side, spell in stored["spells"].items()}
-        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spells)
+        spell = _spell(stored["spell"]) if stored["spell"] else None
+        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spell)
+
+
+def _spell(stored: dict[str, Any]) -> Spell:
+    unanswered, requests = (
+        {Side(side): count for side, count in stored[what].items()} for what in ("unanswered", "requests")
+    )
+    return Spell(stored["begun"], stored["last"], unanswered, requests)

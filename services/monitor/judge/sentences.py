@@ -67,6 +67,10 @@ def infra(latest: str, seconds: float) -> str:
     return f"{latest}; judged again in {seconds:.0f} s, and what happens until then is not held against the candidate"
 
 
+def unreached(candidate: Arm, seconds: float) -> str:
+    return f"requests of version {candidate.version} reach no server; not promoted until {seconds:.0f} s have none"
+
+
 def split_mismatch(split: Split) -> str:
     return (
         f"{split.realised:.2%} of {split.stable + split.candidate:,} requests went to the candidate, declared are "

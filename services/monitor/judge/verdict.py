@@ -32,7 +32,7 @@ from services.monitor.judge.split import Split
 from services.monitor.judge.suspect import Suspect
 from services.monitor.judge.traffic import Traffic
 
-FORMAT = 1
+FORMAT = 2
 BY_MACHINES = (Kind.ERRORS, Kind.SLOW)  # a lost node makes failed and slow answers, not wrong ones
 
 
@@ -71,6 +71,7 @@ class Judge:
     ) -> None:
         """Weighted requests since the last call."""
         self.traffic.add(time, stable, candidate)
+        self.interruptions.asked(time, stable.requests, candidate.requests)
         if share is None:
             return
         self.sticky = sticky
@@ -134,7 +135,7 @@ class Judge:
         self._check()
 
     def unanswered(self, time: float, side: Side) -> None:
-        """A request reached no server of that version: counted apart, and no evidence unless it goes on."""
+        """A request reached no server of that version: no evidence unless it goes on. It is an error in `counts`."""
         self.interruptions.unanswered(time, side)
         self._check()
 
@@ -153,7 +154,7 @@ class Judge:
             self.rollback = self._crossed()
 
     def _crossed(self) -> tuple[Why, str] | None:
-        blame = self.interruptions.blames_candidate()
+        blame = self.interruptions.blames_candidate(self.policy.margin)
         if blame:
             return Why.INFRA_CANDIDATE, sentences.infra_candidate(self.traffic.arms[Side.CANDIDATE], blame)
         if self.disagreement is not None and self.disagreement.over:

@@ -106,7 +106,10 @@ def test_requests_that_reached_no_node_are_machines_until_they_go_on() -> None:
     judged.refresh(START + 20)
     assert judged.evidence.verdict is Verdict.HOLD
     assert judged.evidence.infra_events == 9
-    assert judged.evidence.candidate.errors == 0
+    judged.counted(look(START + 20, Tally(900), Tally(100, 9)), known)
+    judged.refresh(START + 20)
+    assert judged.evidence.candidate.errors == 9
+    assert judged.evidence.suspicions[0].candidate_raw == 0
 
 
 def test_slowness_is_by_the_threshold_of_the_start() -> None:

@@ -47,6 +47,16 @@ class Court:
             found = self.second(stable, candidate, slow)
         return found
 
+    def lose(self, stable: int = 0, candidate: int = 0, requests: int = 100) -> None:
+        """A second in which so many requests reach no server, of which a tenth are the candidate's."""
+        for side, lost in ((Side.STABLE, stable), (Side.CANDIDATE, candidate)):
+            for _ in range(lost):
+                self.judge.unanswered(self.now, side)
+        self.now += 1
+        mine = requests // 10
+        counts = Counts(requests - mine, errors=stable), Counts(mine, errors=candidate)
+        self.judge.counts(self.now, *counts, share=self.share, sticky=self.sticky)
+
     def bad(self, side: Side, kind: Kind = Kind.ERRORS, time: float | None = None, client: str = "") -> None:
         self._clients += 1
         name = client or f"client-{self._clients}"

@@ -104,14 +104,37 @@ def test_a_candidate_that_no_request_reaches_is_rolled_back_after_patience() -> 
     assert court.judge.evidence(court.now).reason is Why.INFRA_CANDIDATE
 
 
-def test_requests_that_reach_nobody_now_and_then_are_no_evidence() -> None:
+def test_requests_that_reach_nobody_now_and_then_are_no_evidence_but_hold() -> None:
     court = Court()
     for _ in range(5):
         court.seconds(int(SETTLE_SECONDS) + 2)
         court.judge.unanswered(court.now, Side.CANDIDATE)
     found = court.second()
-    assert found.verdict is Verdict.PROMOTE
-    assert found.infra_events == 5
+    assert (found.verdict, found.reason, found.infra_events) == (Verdict.HOLD, Why.INFRA, 5)
+    assert court.seconds(int(SETTLE_SECONDS) + 1).verdict is Verdict.PROMOTE
+
+
+def test_a_candidate_that_is_half_dead_is_never_promoted_though_the_other_loses_one_too() -> None:
+    court = Court()
+    court.second()
+    for number in range(60):
+        court.lose(stable=1 if number == 3 else 0, candidate=5)
+        assert court.judge.evidence(court.now).verdict is not Verdict.PROMOTE
+    assert court.judge.evidence(court.now).reason is Why.INFRA_CANDIDATE
+
+
+def test_a_candidate_that_crashes_again_and_again_is_not_promoted_in_between() -> None:
+    court = Court()
+    for number in range(200):
+        court.lose(candidate=10 if number % 12 == 0 else 0)
+        assert court.judge.evidence(court.now).verdict is Verdict.HOLD, number
+
+
+def test_a_candidate_that_loses_one_request_in_a_thousand_is_not_held_for_ever() -> None:
+    court = Court()
+    for number in range(600):
+        court.lose(candidate=1 if number % 9 == 0 else 0, requests=1000)
+    assert court.judge.evidence(court.now).verdict is Verdict.PROMOTE
 
 
 def test_requests_of_both_that_reach_nobody_are_nobodys_fault() -> None:
@@ -119,5 +142,6 @@ def test_requests_of_both_that_reach_nobody_are_nobodys_fault() -> None:
     for _ in range(90):
         court.second()
         court.judge.unanswered(court.now, Side.CANDIDATE)
-        court.judge.unanswered(court.now, Side.STABLE)
+        for _ in range(9):
+            court.judge.unanswered(court.now, Side.STABLE)
     assert not court.judge.rolled_back
