@@ -24,6 +24,7 @@ from services.monitor.judge.verdict import Judge
 from services.monitor.outcomes.model import OutcomeEvent
 from services.monitor.requests import NewComparison
 from services.monitor.requests import Policy as AskedPolicy
+from services.monitor.waiting import Waiting
 from services.monitor.weights import Change, ModelWeights, Share
 
 log = structlog.get_logger(__name__)
@@ -59,13 +60,16 @@ def judge_policy(asked: AskedPolicy) -> Policy:
 class Comparison:
     """A candidate against its stable version, until it is ended."""
 
-    def __init__(self, definition: NewComparison, judge: Judge, started: float) -> None:
+    def __init__(
+        self, definition: NewComparison, judge: Judge, started: float, before: Histogram | None = None
+    ) -> None:
         self.definition = definition
         self.judge = judge
         self.started = started
         self.ended: float | None = None
         self.evidence: Evidence = judge.evidence(started)
         self.skipped = 0  # events of moments in which nobody can say what the weights were
+        self._waiting = {kind: Waiting.begin(before) for kind in (Kind.ERRORS, Kind.SLOW)}
         self._failures = {side: Deliveries() for side in Side}
         self._slowness = {side: Deliveries() for side in Side}
         self._durations: dict[Side, Buckets] = {side: {} for side in Side}
@@ -73,9 +77,9 @@ class Comparison:
 
     @classmethod
     def begin(cls, definition: NewComparison, before: Histogram | None, now: float) -> Comparison:
-        """`before`: durations of the stable version, from which the threshold of slowness is fixed."""
+        """`before`: durations of the stable version, by which slowness and the patience of judging are fixed."""
         judge = Judge.begin(judge_policy(definition.policy), definition.stable, definition.candidate, before)
-        return cls(definition, judge, now)
+        return cls(definition, judge, now, before)
 
     @property
     def order(self) -> tuple[float, str]:
@@ -95,8 +99,8 @@ class Comparison:
         sides = {self.definition.stable: Side.STABLE, self.definition.candidate: Side.CANDIDATE}
         return sides.get(version)
 
-    def bad(self, event: BadEvent, weights: ModelWeights) -> None:
-        """One bad request, as a gateway tells it."""
+    def bad(self, event: BadEvent) -> None:
+        """One bad request, as a gateway tells it; judged by `release`."""
         side = self.side(event.version)
         if side is None or event.time < self.started:
             return
@@ -107,10 +111,16 @@ class Comparison:
                 self.judge.unanswered(event.time, side)
             case Fault.ERROR:
                 self._tell(event, side, Counts(errors=1))
-                self._judged(Kind.ERRORS, side, event, weights)
+                self._waiting[Kind.ERRORS].put(event)
             case Fault.SLOW:
                 self._tell(event, side, Counts(slow=1))
-                self._judged(Kind.SLOW, side, event, weights)
+                self._waiting[Kind.SLOW].put(event)
+
+    def release(self, now: float, weights: ModelWeights) -> None:
+        """Judges the bad requests before which no other can have begun that is not known yet."""
+        for kind, waiting in self._waiting.items():
+            for event in waiting.due(now):
+                self._judged(kind, event, weights)
 
     def _received(self, event: BadEvent, side: Side) -> None:
         if event.time >= self.started + ARMED_SECONDS:
@@ -123,7 +133,9 @@ class Comparison:
         place = (event.gateway, side)
         self._told[place] = self._told.get(place, Counts()) + what
 
-    def _judged(self, kind: Kind, side: Side, event: BadEvent, weights: ModelWeights) -> None:
+    def _judged(self, kind: Kind, event: BadEvent, weights: ModelWeights) -> None:
+        side = self.side(event.version)
+        assert side is not None, "only events of compared versions wait"
         share = self._share(weights.at(event.gateway, event.time))
         self.skipped += share is None
         candidate, sticky = _parts(share)
@@ -216,6 +228,8 @@ class Comparison:
         if self.ended is None:
             self.refresh(now)
             self.ended = now
+            for waiting in self._waiting.values():
+                waiting.clear()
             for suspect in self.judge.suspects.values():  # who failed does not matter any more, only what came of it
                 suspect.clients.counted.clear()
                 suspect.clients.places.clear()
@@ -230,6 +244,7 @@ class Comparison:
             "started": self.started,
             "ended": self.ended,
             "skipped": self.skipped,
+            "waiting": {kind: waiting.to_json() for kind, waiting in self._waiting.items()},
             "failures": {side: deliveries.to_json() for side, deliveries in self._failures.items()},
             "slowness": {side: deliveries.to_json() for side, deliveries in self._slowness.items()},
             "durations": {side: [[str(e), n] for e, n in b.items()] for side, b in self._durations.items()},
@@ -241,6 +256,7 @@ class Comparison:
         definition = NewComparison.model_validate(kept["definition"])
         made = cls(definition, _judge(definition, kept), kept["started"])
         made.skipped = int(kept["skipped"])
+        made._waiting |= {Kind(kind): Waiting.from_json(waiting) for kind, waiting in kept.get("waiting", {}).items()}
         made._failures = {side: Deliveries.from_json(kept["failures"][side]) for side in Side}
         made._slowness = {side: Deliveries.from_json(kept["slowness"][side]) for side in Side}
         made._durations = {side: {float(e): int(n) for e, n in kept["durations"][side]} for side in Side}

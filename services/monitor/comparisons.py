@@ -30,6 +30,9 @@ from services.monitor.world import World
 
 log = structlog.get_logger(__name__)
 
+# How often bad requests are looked for that have waited long enough.
+RELEASE_SECONDS = 0.05
+
 
 class Judged(Protocol):
     """Tells the gateways which models are judged."""
@@ -153,7 +156,7 @@ class Comparisons:
             return
         self.received.judged += 1
         with self._telling(comparison):
-            comparison.bad(event, self._world.weights(event.model))
+            comparison.bad(event)
 
     def outcome(self, event: OutcomeEvent) -> None:
         """What turned out of one request."""
@@ -201,7 +204,23 @@ class Comparisons:
             await self._judged.set_judged(model, comparison.judge.slow_ms)
 
     async def run(self) -> None:
-        """Looks each second, for ever."""
+        """Looks each second, and judges bad requests as soon as that may be; for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_on())
+            tasks.create_task(self._release_on())
+
+    async def _release_on(self) -> None:
+        while True:
+            await asyncio.sleep(RELEASE_SECONDS)
+            self.release(time.time())
+
+    def release(self, now: float) -> None:
+        """Judges the bad requests that have waited long enough."""
+        for model, comparison in self._running.items():
+            with self._telling(comparison):
+                comparison.release(now, self._world.weights(model))
+
+    async def _look_on(self) -> None:
         turn = time.monotonic()
         while True:
             await self.look()
@@ -259,8 +278,6 @@ class Comparisons:
 
     async def _before(self, wanted: NewComparison) -> Histogram | None:
         """Durations of the stable version so far."""
-        if wanted.policy.ignore_slow or wanted.policy.slow_ms:
-            return None
         tally = (await self._collector.totals(wanted.model.model)).get(wanted.stable)
         return histogram(tally.durations) if tally else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from services.monitor.documents import GatewayReport, Placements, RouteDocument,
 from services.monitor.infra_events import Disturbance, Kind
 from services.monitor.intake.events import BadEvent
 from services.monitor.judge.evidence import Verdict, Why
+from services.monitor.judge.kinds import Kind as JudgedKind
 from services.monitor.judge.slow import Histogram
 from services.monitor.outcomes.model import OutcomeEvent
 from services.monitor.requests import NewComparison, Policy
@@ -56,6 +58,12 @@ def bad(number: int, version: int = 2, **more: object) -> BadEvent:
     return replace(event, **more)  # type: ignore[arg-type]
 
 
+def tell(judged: Comparison, event: BadEvent, known: ModelWeights) -> None:
+    """And waits as long as it takes until it is judged."""
+    judged.bad(event)
+    judged.release(event.time + 0.25, known)
+
+
 def look(time: float, stable: Tally, candidate: Tally, begin: float | None = None, gateway: str = "gw") -> Look:
     tallies = {("lin", 1): stable, ("lin", 2): candidate}
     increment = Increment(gateway, time - 1 if begin is None else begin, time, tallies)
@@ -66,18 +74,62 @@ def test_failures_of_the_candidate_alone_roll_it_back() -> None:
     judged, known = comparison(), weights()
     needed = 0
     while not judged.rolled_back:
-        judged.bad(bad(needed), known)
+        tell(judged, bad(needed), known)
         needed += 1
         assert needed < 12
     judged.refresh(START + 30)
     assert (judged.evidence.verdict, judged.evidence.reason) == (Verdict.ROLLBACK, Why.BAD_ERRORS)
 
 
+def test_a_quick_failure_waits_for_less_than_a_third_of_a_second() -> None:
+    judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))), weights()
+    judged.bad(bad(0, time=START + 10))
+    judged.release(START + 10.15, known)
+    assert judged.judge.suspects[JudgedKind.ERRORS].raw == {"stable": 0, "candidate": 0}
+    judged.release(START + 10.25, known)
+    assert judged.judge.suspects[JudgedKind.ERRORS].raw == {"stable": 0, "candidate": 1}
+
+
+def test_who_fails_quicker_is_not_judged_first() -> None:
+    """A burst of one client to both: the candidate's ends at once, the stable version's began earlier."""
+    judged, known = comparison(Histogram((500.0,), (1000, 1000))), weights()
+    judged.bad(bad(0, time=START + 10.1, duration_ms=5.0, client="one"))
+    judged.release(START + 10.2, known)
+    judged.bad(bad(0, time=START + 10.0, duration_ms=500.0, client="one", version=1))
+    judged.release(START + 11, known)
+    assert judged.judge.suspects[JudgedKind.ERRORS].suspicion.stable_events == 1
+    assert judged.judge.suspects[JudgedKind.ERRORS].suspicion.candidate_events == 0
+
+
+@pytest.mark.parametrize(("mine", "other"), [(5.0, 500.0), (500.0, 5.0)])
+@pytest.mark.parametrize("clients", [1, 10_000])
+def test_a_good_candidate_that_takes_another_time_to_fail_is_not_rolled_back(
+    mine: float, other: float, clients: int
+) -> None:
+    """Everything fails for a while, in both alike, from the start on."""
+    dice, rolled_back, known = random.Random(5), 0, weights()
+    for _ in range(60):
+        judged, told = comparison(Histogram((500.0,), (1000, 1000))), []
+        for number in range(300):
+            candidate, begun = dice.random() < 0.1, START + 5 + number / 20
+            event = bad(
+                0, time=begun, duration_ms=mine if candidate else other, version=2 if candidate else 1,
+                client=f"client-{dice.randrange(clients)}",
+            )  # fmt: skip
+            told.append((begun + event.duration_ms / 1000, event))
+        for now, event in sorted(told, key=lambda each: each[0]):
+            judged.release(now, known)
+            judged.bad(event)
+        judged.release(START + 60, known)
+        rolled_back += judged.rolled_back
+    assert rolled_back <= 2, rolled_back
+
+
 def test_failures_of_a_moment_with_unknown_weights_say_nothing() -> None:
     judged, known = comparison(), weights()
     known.see_route(RouteDocument(versions=(Weighted(version=1, weight=1),)), 99, "e", START + 5)
     for number in range(50):
-        judged.bad(bad(number), known)
+        tell(judged, bad(number), known)
     assert not judged.rolled_back
     assert judged.skipped == 50
 
@@ -95,14 +147,14 @@ def test_failures_of_a_moment_with_unknown_weights_say_nothing() -> None:
 def test_what_is_not_a_version_s_fault_is_not_held_against_it(harmless: dict[str, object]) -> None:
     judged, known = comparison(), weights()
     for number in range(50):
-        judged.bad(bad(number, **harmless), known)
+        tell(judged, bad(number, **harmless), known)
     assert not judged.rolled_back
 
 
 def test_requests_that_reached_no_node_are_machines_until_they_go_on() -> None:
     judged, known = comparison(), weights()
     for number in range(9):
-        judged.bad(bad(number, grpc_status="UNAVAILABLE", flags="UF,URX", answered=False), known)
+        tell(judged, bad(number, grpc_status="UNAVAILABLE", flags="UF,URX", answered=False), known)
     judged.refresh(START + 20)
     assert judged.evidence.verdict is Verdict.HOLD
     assert judged.evidence.infra_events == 9
@@ -117,17 +169,17 @@ def test_slowness_is_by_the_threshold_of_the_start() -> None:
     judged, known = comparison(before), weights()
     assert judged.judge.slow_ms == 25.0
     for number in range(50):
-        judged.bad(bad(number, grpc_status="OK", duration_ms=24.0), known)
+        tell(judged, bad(number, grpc_status="OK", duration_ms=24.0), known)
     assert not judged.rolled_back
     for number in range(12):
-        judged.bad(bad(100 + number, grpc_status="OK", duration_ms=25.0), known)
+        tell(judged, bad(100 + number, grpc_status="OK", duration_ms=25.0), known)
     judged.refresh(START + 200)
     assert judged.evidence.reason is Why.BAD_SLOW
 
 
 def test_counts_meet_the_errors_that_were_told() -> None:
     judged, known = comparison(), weights()
-    judged.bad(bad(0, version=1), known)
+    tell(judged, bad(0, version=1), known)
     judged.counted(look(START + 12, Tally(90, 1, {5.0: 90}), Tally(10, 0, {5.0: 0, 10.0: 10})), known)
     judged.refresh(START + 12)
     said = judged.evidence
@@ -196,15 +248,15 @@ def test_it_goes_on_in_the_next_process() -> None:
     judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))), weights()
     judged.counted(look(START + 12, Tally(90, 0, {5.0: 90}), Tally(10, 0, {5.0: 10})), known)
     for number in range(3):
-        judged.bad(bad(number), known)
+        tell(judged, bad(number), known)
     judged.refresh(START + 20)
     restored = Comparison.from_json(json.loads(json.dumps(judged.to_json())))
     restored.refresh(START + 20)
     assert restored.evidence == judged.evidence
     assert restored.definition == judged.definition
     for number in range(3, 12):
-        judged.bad(bad(number), known)
-        restored.bad(bad(number), known)
+        tell(judged, bad(number), known)
+        tell(restored, bad(number), known)
     assert restored.rolled_back
     judged.refresh(START + 30)
     restored.refresh(START + 30)
@@ -214,7 +266,7 @@ def test_it_goes_on_in_the_next_process() -> None:
 def test_what_another_release_of_the_monitor_wrote_is_judged_anew() -> None:
     judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000))), weights()
     for number in range(3):
-        judged.bad(bad(number), known)
+        tell(judged, bad(number), known)
     kept = {**judged.to_json(), "judge": '{"format": 99}'}
     restored = Comparison.from_json(kept)
     assert restored.definition == judged.definition
@@ -227,7 +279,7 @@ def test_what_another_release_of_the_monitor_wrote_is_judged_anew() -> None:
 def test_an_ended_one_keeps_its_evidence_and_forgets_who_failed() -> None:
     judged, known = comparison(), weights()
     for number in range(12):
-        judged.bad(bad(number), known)
+        tell(judged, bad(number), known)
     judged.end(START + 30)
     judged.end(START + 99)
     assert judged.ended == START + 30
