@@ -139,7 +139,7 @@ class Comparison:
         share = self._share(weights.at(event.gateway, event.time))
         self.skipped += share is None
         candidate, sticky = _parts(share)
-        self.judge.bad(kind, side, event.client, event.time, share=candidate, sticky=sticky)
+        self.judge.bad(kind, side, event.client, event.time, share=candidate, sticky=sticky and event.stuck)
 
     def outcome(self, event: OutcomeEvent, weights: ModelWeights) -> None:
         """What turned out of one request."""

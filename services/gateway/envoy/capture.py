@@ -20,6 +20,7 @@ PAIRS, EVENTS = "monitor-pairs", "monitor-events"
 SAMPLER = "envoy.filters.http.ext_proc"
 NAMESPACE = "bmase"
 BY_WEIGHT, BY_VERSION, BY_OVERRIDE = "weight", "version", "override"
+BY_ADDRESS = "source address"
 
 # The runtime key of the least duration, in ms, that is slow for any model.
 SLOW_KEY = "capture.slow_ms"
@@ -34,7 +35,16 @@ _ASKED = (
     *("content-type", "content-encoding", "inference-header-content-length"),
     *("x-bmase-client", "x-bmase-tenant", "x-request-id"),
 )
-_ATTRIBUTES = ["xds.route_name", _VIA, "source.address", *(f"request.headers['{name}']" for name in _ASKED)]
+_STICKY = f"xds.route_metadata.filter_metadata['{NAMESPACE}']['sticky']"
+_STICKY_KEY = f"request.headers[{_STICKY}]"
+_ATTRIBUTES = [
+    "xds.route_name",
+    _VIA,
+    "source.address",
+    _STICKY,
+    _STICKY_KEY,
+    *(f"request.headers['{name}']" for name in _ASKED),
+]
 _ANSWERED = (":status", "content-encoding", "grpc-status", "inference-header-content-length", VERSION_HEADER)
 
 # Sampled requests whose pieces may be on their way to the monitor at once; more are not sampled.
@@ -93,9 +103,12 @@ def chance(percent: float) -> Json:
     return {"runtime_fraction": {"default_value": fraction}}
 
 
-def facts(via: str, capture: Capture) -> Json:
-    """What the log and the sampler shall know of a route."""
-    said = {"via": via}
+def facts(via: str, capture: Capture, sticky: str = "") -> Json:
+    """What the log and the sampler shall know of a route; `sticky`: the header that it hashes, or BY_ADDRESS.
+
+    Who is a client must be what the version was chosen by: other names are free to invent.
+    """
+    said = {"via": via} | ({"sticky": sticky} if sticky else {})
     if capture.judged and via == BY_WEIGHT:
         said["judged"] = "yes"
         if capture.slow_ms > 0:
@@ -153,6 +166,8 @@ def bad_requests(source: Source, allowance_file: Json) -> Json:
         "model": "%ROUTE_NAME%",
         "version": f"%RESP({VERSION_HEADER})%",
         "client": "%REQ(x-bmase-client?x-bmase-tenant)%",
+        "sticky": f"%METADATA(ROUTE:{NAMESPACE}:sticky)%",
+        "sticky_key": f"%CEL({_STICKY_KEY})%",
         "address": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
         "request_id": "%REQ(x-request-id)%",
         "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",

@@ -155,7 +155,7 @@ def _split(route: ModelRoute, door: Door, limits: Limits) -> Json:
     if hashing := _hash_policy(route):
         weighted["use_hash_policy"] = True
         action["hash_policy"] = hashing
-    facts = capture.facts(BY_WEIGHT, route.capture)
+    facts = capture.facts(BY_WEIGHT, route.capture, _sticks_to(route))
     return {"name": route.model, "match": {"prefix": "/"}, "route": action, **facts}
 
 
@@ -195,6 +195,10 @@ def _hash_policy(route: ModelRoute) -> list[Json]:
     if route.sticky_header:
         return [{"header": {"header_name": route.sticky_header}}]
     return [{"connection_properties": {"source_ip": True}}] if route.sticky_source_ip else []
+
+
+def _sticks_to(route: ModelRoute) -> str:
+    return route.sticky_header or (capture.BY_ADDRESS if route.sticky_source_ip else "")
 
 
 def _mirror(route: ModelRoute, door: Door) -> Json:

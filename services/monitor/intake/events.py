@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.monitor.intake.clients import hashed
 from services.monitor.intake.wire import text
 
 ANSWERED = "via_upstream"
@@ -16,12 +17,13 @@ class BadEvent:
     """A failed or slow request.
 
     time           when it began, which is when its version was chosen; seconds since the epoch
-    client         x-bmase-client, else x-bmase-tenant, else the address it came from
+    client         what a sticky route hashes; else x-bmase-client, else x-bmase-tenant, else the address it came from
     request_id     x-request-id, empty when the client sent none
     grpc_status    name of the gRPC status, empty for plain HTTP
     http_code      of the answer; 0 when there was none
     flags          Envoy's response flags, empty when there are none
     answered       whether the answer was a node's, and not the gateway's own
+    stuck          False on a sticky route when there was nothing to hash: its version was chosen at random
     """
 
     time: float
@@ -35,6 +37,7 @@ class BadEvent:
     flags: str
     duration_ms: float
     answered: bool = True
+    stuck: bool = True
 
 
 def attributes(pairs: Iterable[Any]) -> dict[str, str]:
@@ -48,18 +51,21 @@ def event(nanoseconds: int, gateway: str, said: Mapping[str, str]) -> BadEvent |
     model = said.get("model", "")
     if not model:
         return None
+    sticky, address = said.get("sticky", ""), said.get("address", "")
+    stuck_by = hashed(sticky, said.get("sticky_key", ""), address)
     return BadEvent(
         time=nanoseconds / 1e9,
         gateway=gateway,
         model=model,
         version=_whole(said.get("version", "")),
-        client=said.get("client") or said.get("address", ""),
+        client=stuck_by or said.get("client") or address,
         request_id=said.get("request_id", ""),
         grpc_status=said.get("grpc_status", ""),
         http_code=_whole(said.get("http_code", "")),
         flags=said.get("flags", ""),
         duration_ms=float(_whole(said.get("duration_ms", ""))),
         answered=said.get("details", "") == ANSWERED,
+        stuck=bool(stuck_by) or not sticky,
     )
 
 

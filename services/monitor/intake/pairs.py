@@ -10,12 +10,15 @@ from enum import Enum
 from typing import Any, Literal
 
 from services.monitor.intake import wire
+from services.monitor.intake.clients import hashed
 
 Protocol = Literal["grpc", "http"]
 
 # Attributes by the expressions that gateways are told to send.
 ROUTE, VIA, ADDRESS = "xds.route_name", "xds.route_metadata.filter_metadata['bmase']['via']", "source.address"
 HEADER = "request.headers['{}']"
+STICKY = "xds.route_metadata.filter_metadata['bmase']['sticky']"
+STICKY_KEY = f"request.headers[{STICKY}]"
 LENGTH_HEADER = "inference-header-content-length"
 
 _FRAME = struct.Struct(">BI")
@@ -32,7 +35,7 @@ class Pair:
 
     time                     when the monitor heard of it; seconds since the epoch
     via                      how the version was chosen: weight, version or override
-    client                   x-bmase-client, else x-bmase-tenant, else the address it came from
+    client                   what a sticky route hashes; else x-bmase-client, x-bmase-tenant, the address it came from
     request_id               x-request-id, empty when the client sent none; the protocol's own `id` is in `request`
     request, response        gRPC: one message each, `response` is empty when the call failed; HTTP: the bodies
     status                   name of the gRPC status, or the HTTP code
@@ -129,6 +132,11 @@ class Assembly:
     def _asked(self, name: str) -> str:
         return self._said.get(HEADER.format(name), "")
 
+    def _client(self) -> str:
+        address = _host(self._said.get(ADDRESS, ""))
+        stuck_by = hashed(self._said.get(STICKY, ""), self._said.get(STICKY_KEY, ""), address)
+        return stuck_by or self._asked("x-bmase-client") or self._asked("x-bmase-tenant") or address
+
     def pair(self) -> Pair | Unfit:
         """What came of it, once `take` said that it is whole."""
         version, grpc = self._head.get("x-bmase-version", ""), self.grpc
@@ -147,7 +155,7 @@ class Assembly:
             model=self.model,
             version=int(version),
             via=self._said.get(VIA, ""),
-            client=asked("x-bmase-client") or asked("x-bmase-tenant") or _host(self._said.get(ADDRESS, "")),
+            client=self._client(),
             request_id=asked("x-request-id"),
             protocol="grpc" if grpc else "http",
             request=request,

@@ -82,6 +82,25 @@ def test_who_asked_without_saying_so(intake: Intake, client: triton_grpc.Inferen
     assert sorted(event.client for event in told(intake, 2)) == ["127.0.0.1", "t"]
 
 
+def test_a_sticky_client_is_what_the_route_hashes(
+    platform: Platform, intake: Intake, client: triton_grpc.InferenceServerClient
+) -> None:
+    named = {"x-bmase-client": "invented", "x-session": "secret"}
+    try:
+        platform.gateway.set_route("lin", {1: 1, 2: 1}, sticky=pb.Sticky(source_ip=True))
+        fail(client, "lin", headers=named)
+        platform.gateway.set_route("lin", {1: 1, 2: 1}, sticky=pb.Sticky(header="x-session"))
+        fail(client, "lin", headers=named)
+        fail(client, "lin", headers={"x-bmase-client": "unhashed"})
+        by_address, by_header, by_chance = sorted(told(intake, 3), key=lambda event: event.time)
+    finally:
+        platform.gateway.set_route("lin", {1: 1, 2: 1}, overrides=[pb.Override(header="x-tester", version=2)])
+    assert (by_address.client, by_address.stuck) == ("127.0.0.1", True)
+    assert by_header.client.startswith("x-session:")
+    assert "secret" not in by_header.client
+    assert (by_chance.client, by_chance.stuck) == ("unhashed", False)
+
+
 def test_it_arrives_soon(intake: Intake, client: triton_grpc.InferenceServerClient) -> None:
     begun = time.monotonic()
     fail(client, "lin")

@@ -58,6 +58,22 @@ async def test_every_record_is_an_event() -> None:
     assert not answer.HasField("partial_success")
 
 
+@pytest.mark.parametrize(
+    ("said", "client", "stuck"),
+    [
+        ({"client": "invented", "sticky": "source address"}, "10.0.0.9", True),
+        ({"client": "c", "sticky": "x-bmase-client", "sticky_key": "c"}, "c", True),
+        ({"client": "invented", "sticky": "x-session", "sticky_key": "secret"}, "x-session:2bb80d537b1da3e3", True),
+        ({"client": "c", "sticky": "x-session", "sticky_key": "-"}, "c", False),
+        ({"client": "c", "sticky": "-", "sticky_key": "-"}, "c", True),
+    ],
+)
+async def test_a_sticky_client_is_what_its_route_hashes(said: dict[str, str], client: str, stuck: bool) -> None:
+    seen: list[BadEvent] = []
+    await LogsServicer(seen.append).Export(export({**SAID, **said}), None)
+    assert (seen[0].client, seen[0].stuck) == (client, stuck)
+
+
 async def test_an_answer_of_the_gateway_itself_is_told_apart() -> None:
     seen: list[BadEvent] = []
     local = {"version": "-", "flags": "UH", "http_code": "503", "details": "no_healthy_upstream", "duration_ms": "-"}
