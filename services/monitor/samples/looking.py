@@ -17,7 +17,7 @@ import structlog
 from services.monitor.captures import CaptureSettings
 from services.monitor.intake.pairs import Pair
 from services.monitor.oip import Malformed, Message, Side, Tensors, label_of, read
-from services.monitor.samples.model import REPLAY_CLIENT, Sample, new_id, shown
+from services.monitor.samples.model import MAX_PREDICTION, REPLAY_CLIENT, Sample, new_id, shown
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ def look(pair: Pair, settings: CaptureSettings) -> Looked:
         via=pair.via,
         inputs=shown(asked.tensors, settings.hidden),
         outputs=shown(answered.tensors, settings.hidden),
-        prediction=label.text if label else "",
+        prediction=label.text if label and len(label.text) <= MAX_PREDICTION else "",
         raw=pair.request if _replayable(pair, asked, inputs) else b"",
     )
     return Looked(sample, inputs, outputs, settings.hidden)

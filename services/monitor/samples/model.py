@@ -15,6 +15,7 @@ from services.monitor.samples.windows import first_id
 
 MAX_SHOWN = 64
 MAX_TEXT = 256
+MAX_PREDICTION = 256  # as long as a reported label may be; what is longer is a text, not a label
 MAX_TENSORS = 64  # of which values are shown; of others, that they were there
 
 # Who sends requests again. That is no traffic: it is not sampled, and as it names versions it is not judged.
@@ -77,7 +78,7 @@ class Sample:
     def weight(self) -> int:
         """Bytes that it is counted for."""
         texts = sum(len(text) for item in (*self.inputs, *self.outputs) for text in (item.name, *item.values))
-        return OVERHEAD_BYTES + len(self.raw) + texts
+        return OVERHEAD_BYTES + len(self.raw) + len(self.prediction) + texts
 
     def holds(self, names: Iterable[str]) -> bool:
         """Whether values of one of these tensors are in it."""

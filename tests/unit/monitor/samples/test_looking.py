@@ -57,6 +57,14 @@ def test_a_redacted_output_gives_no_label_and_leaves_the_request_whole() -> None
     assert looked.sample.raw
 
 
+@pytest.mark.parametrize(("length", "kept"), [(256, 256), (257, 0), (1_000_000, 0)])
+def test_a_long_answer_is_no_label(length: int, kept: int) -> None:
+    answer = {"text": np.array([[b"x" * length]], object)}
+    sample = look(pair(INPUTS, answer), OPEN).sample
+    assert len(sample.prediction) == kept
+    assert replace(sample, prediction="").weight() == sample.weight() - kept
+
+
 def test_only_whole_answered_requests_outside_sequences_are_kept_for_replay() -> None:
     assert look(sampled(), OPEN).sample.raw == request(INPUTS)
     assert look(sampled(status="INTERNAL", response=b""), OPEN).sample.raw == b""
