@@ -29,10 +29,12 @@ def defaults(settings: InsightSettings) -> Defaults:
 
 
 def _forget(captures: Captures, parts: Parts, model: str) -> None:
-    """What must not be kept any more goes, also from the sketches, which hold some values as they were."""
+    """What must not be kept any more goes, also from sketches and predictions, which hold values as they were."""
     parts.writer.sweep()
     settings = captures.of(model)
     parts.drift.forget(model, None if settings.opt_out else settings.hidden)
+    if settings.opt_out or settings.hidden:
+        parts.outcomes.forget(model)
 
 
 async def build(

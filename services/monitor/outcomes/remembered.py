@@ -44,6 +44,12 @@ class Remembered(Generic[KeyT, ValueT]):
         young, old = self._young.pop(key, None), self._old.pop(key, None)
         return old if young is None else young
 
+    def forget(self, chosen: Callable[[KeyT], bool]) -> None:
+        """All entries with such keys."""
+        for entries in (self._young, self._old):
+            for key in [key for key in entries if chosen(key)]:
+                del entries[key]
+
     def _turn(self) -> None:
         age = self._clock() - self._since
         if len(self._young) >= self._half or age >= self._seconds:

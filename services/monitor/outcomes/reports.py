@@ -59,6 +59,7 @@ class Outcomes:
         self._seen: Remembered[Key, Seen] = Remembered(MAX_REMEMBERED, WAIT_SECONDS, clock)
         self._known: Remembered[Key, bool] = Remembered(MAX_REMEMBERED, WAIT_SECONDS, clock)
         self._waiting: Remembered[Key, Given] = Remembered(MAX_REMEMBERED, WAIT_SECONDS, clock)
+        self._taking: set[asyncio.Future[Answered]] = set()
         self.accuracy = Accuracy(clock)
         self._restore()
 
@@ -79,9 +80,27 @@ class Outcomes:
                 joined = replace(joined, told=self._count(key, given, seen))
         return joined
 
+    def forget(self, model: str) -> None:
+        """What was seen of the model's requests, which must not be kept any more."""
+        self._seen.forget(lambda key: key.model == model)
+
     async def report(self, model: str, given: Sequence[Given]) -> Answered:
-        """Takes reports in; safe to repeat."""
+        """Takes reports in; safe to repeat. Who stops waiting has reported all the same: they are known by then."""
+        taking = asyncio.ensure_future(self._take(model, given))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        return await asyncio.shield(taking)
+
+    async def _take(self, model: str, given: Sequence[Given]) -> Answered:
         fresh = self._fresh(model, given)
+        try:
+            return await self._take_fresh(model, given, fresh)
+        except BaseException:
+            for one in fresh:
+                self._known.pop(Key(model, one.request_id))
+            raise
+
+    async def _take_fresh(self, model: str, given: Sequence[Given], fresh: Sequence[Given]) -> Answered:
         stored = await self._stored(model, fresh)
         counted: list[Joined] = []
         lines: list[Line] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -102,6 +103,33 @@ async def test_nobody_waits_longer_than_two_hours(desk: Desk) -> None:
     assert desk.events == []
     desk.outcomes.saw(sample("r-2"))
     assert len(desk.events) == 1
+
+
+async def test_what_was_seen_of_a_model_can_be_forgotten(desk: Desk) -> None:
+    desk.outcomes.saw(sample())
+    desk.outcomes.forget("digits")
+    assert await desk.report(right()) == Answered(0, 1, 0)
+
+
+async def test_a_report_whose_caller_has_gone_counts(desk: Desk) -> None:
+    desk.outcomes.saw(sample())
+    calling = asyncio.ensure_future(desk.report(right(label="3")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    calling.cancel()
+    while not desk.events:
+        await asyncio.sleep(0.01)
+    assert await desk.report(right(label="3")) == Answered(0, 0, 1)
+    assert len(desk.events) == 1
+
+
+async def test_a_report_that_failed_can_be_repeated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.outcomes.saw(sample())
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.outcomes._journal, "append", lambda lines: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await desk.report(right())
+    assert await desk.report(right()) == Answered(1, 0, 0)
 
 
 async def test_a_restart_remembers_what_was_reported(desk: Desk) -> None:
