@@ -31,9 +31,6 @@ log = structlog.get_logger(__name__)
 
 # Gateways need a moment to be told that they shall report bad requests; what fails before is in nobody's news.
 ARMED_SECONDS = 3.0
-# A report of an outcome comes after its request; if the weights were the same for so long, they were the request's.
-REPORTED_SECONDS = 5.0
-
 _INFRA = {
     Disturbed.NODE_LOST: Infra.NODE_LOST,
     Disturbed.GATEWAY_SILENT: Infra.GATEWAY_SILENT,
@@ -69,6 +66,7 @@ class Comparison:
         self.ended: float | None = None
         self.evidence: Evidence = judge.evidence(started)
         self.skipped = 0  # events of moments in which nobody can say what the weights were
+        self._largest = 0.0  # share that the candidate had
         self._waiting = {kind: Waiting.begin(before) for kind in (Kind.ERRORS, Kind.SLOW)}
         self._failures = {side: Deliveries() for side in Side}
         self._slowness = {side: Deliveries() for side in Side}
@@ -146,15 +144,20 @@ class Comparison:
         side = self.side(event.version)
         if side is None or event.time < self.started:
             return
-        if event.sampled:
-            share = self._share(weights.at("", event.time))
-        else:
-            share = self._share(weights.steady("", event.time - REPORTED_SECONDS, event.time))
-            # Nobody knows whose request it was: it stands for itself, which sticky routes do not allow.
-            share = None if share is not None and share.sticky else share
+        share = self._share(weights.at("", event.time)) if event.sampled else self._greatest(weights)
         candidate, sticky = _parts(share)
         client = event.client or event.request_id
         self.judge.outcome(side, client, event.time, event.wrong, share=candidate, sticky=sticky)
+
+    def _greatest(self, weights: ModelWeights) -> Share | None:
+        """For a request of an unknown time: with any smaller share evidence would be weaker.
+
+        Nobody knows whose request it was: it stands for itself, which sticky routes do not allow.
+        """
+        share = self._share(weights.latest())
+        if share is None or share.sticky:
+            return None
+        return Share(max(self._largest, share.candidate), sticky=False)
 
     def disturbed(self, what: Disturbance) -> None:
         """Something happened to machines; what concerns other models or versions is passed over."""
@@ -171,6 +174,7 @@ class Comparison:
             return
         latest = weights.latest()
         share = self._share(latest)
+        self._largest = max(self._largest, share.candidate if share else 0.0)
         known = {side: Counts() for side in Side}
         unknown = {side: self._homeless(side, look) for side in Side}
         settled = False
@@ -230,9 +234,11 @@ class Comparison:
             self.ended = now
             for waiting in self._waiting.values():
                 waiting.clear()
-            for suspect in self.judge.suspects.values():  # who failed does not matter any more, only what came of it
-                suspect.clients.counted.clear()
-                suspect.clients.places.clear()
+            # Who failed does not matter any more, only what came of it.
+            for clients in (self.judge.labels.clients, *(each.clients for each in self.judge.suspects.values())):
+                clients.counted.clear()
+                clients.places.clear()
+            for suspect in self.judge.suspects.values():
                 suspect.trail.clear()
 
     def to_json(self) -> dict[str, Any]:
@@ -244,6 +250,7 @@ class Comparison:
             "started": self.started,
             "ended": self.ended,
             "skipped": self.skipped,
+            "largest": self._largest,
             "waiting": {kind: waiting.to_json() for kind, waiting in self._waiting.items()},
             "failures": {side: deliveries.to_json() for side, deliveries in self._failures.items()},
             "slowness": {side: deliveries.to_json() for side, deliveries in self._slowness.items()},
@@ -256,6 +263,7 @@ class Comparison:
         definition = NewComparison.model_validate(kept["definition"])
         made = cls(definition, _judge(definition, kept), kept["started"])
         made.skipped = int(kept["skipped"])
+        made._largest = float(kept.get("largest", 0.0))
         made._waiting |= {Kind(kind): Waiting.from_json(waiting) for kind, waiting in kept.get("waiting", {}).items()}
         made._failures = {side: Deliveries.from_json(kept["failures"][side]) for side in Side}
         made._slowness = {side: Deliveries.from_json(kept["slowness"][side]) for side in Side}

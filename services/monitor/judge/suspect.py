@@ -92,6 +92,12 @@ class Suspect:
             self._return_to(self.step)
             self.trail = []
 
+    def start_over(self) -> None:
+        """Gives up what speaks against the candidate: evidence above 1 may always be thrown away, never below."""
+        if self.process.evidence > 1:
+            self.process, self.tally, self.trail = EProcess.begin(), Tally(), []
+            self.step = self._mark(self.step.time) if self.step is not None else None
+
     def _return_to(self, mark: Mark) -> None:
         self.process, self.tally = mark.process.copy(), mark.tally
 

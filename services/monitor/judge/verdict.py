@@ -28,6 +28,7 @@ from services.monitor.judge.disagreement import Disagreement
 from services.monitor.judge.evidence import BAD, Arm, Counts, Evidence, Policy, Why
 from services.monitor.judge.interruptions import BEFORE_SECONDS, SETTLE_SECONDS, Infra, Interruptions
 from services.monitor.judge.kinds import Kind, Side, limits
+from services.monitor.judge.labels import Labels
 from services.monitor.judge.split import Split
 from services.monitor.judge.suspect import Suspect
 from services.monitor.judge.traffic import Traffic
@@ -47,6 +48,7 @@ class Judge:
         self.disagreement: Disagreement | None = None
         self.split: Split | None = None
         self.sticky = False
+        self.labels = Labels(Clients(policy.burst_seconds))
         self.interruptions = Interruptions()
         self.rollback: tuple[Why, str] | None = None
 
@@ -116,7 +118,11 @@ class Judge:
     ) -> None:
         """What turned out to be right; time and share are the request's, not the label's."""
         self.traffic.arms[side] = self.traffic.arms[side].labelled(wrong)
-        if wrong:
+        if share is not None:
+            self.labels.add(client, time, side is Side.CANDIDATE, share, sticky)
+        if self.labels.one_sided and Kind.OUTCOMES in self.suspects:
+            self.suspects[Kind.OUTCOMES].start_over()
+        elif wrong:
             self.bad(Kind.OUTCOMES, side, client, time, share=share, sticky=sticky)
 
     def replayed(self, compared: int, disagreed: int) -> None:
@@ -178,6 +184,7 @@ class Judge:
                 "disagreement": self.disagreement.dump() if self.disagreement else None,
                 "split": self.split.dump() if self.split else None,
                 "sticky": self.sticky,
+                "labels": self.labels.dump(),
                 "interruptions": self.interruptions.dump(),
                 "rollback": self.rollback,
             },
@@ -196,6 +203,7 @@ class Judge:
         judge.disagreement = Disagreement(**stored["disagreement"]) if stored["disagreement"] else None
         judge.split = Split(**stored["split"]) if stored["split"] else None
         judge.sticky = stored["sticky"]
+        judge.labels = Labels.load(stored["labels"])
         judge.interruptions = Interruptions.load(stored["interruptions"])
         judge.rollback = (Why(stored["rollback"][0]), stored["rollback"][1]) if stored["rollback"] else None
         return judge

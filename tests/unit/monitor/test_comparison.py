@@ -235,13 +235,43 @@ def test_only_the_losses_of_compared_versions_disturb() -> None:
     assert (judged.evidence.infra_events, judged.evidence.reason) == (2, Why.INFRA)
 
 
+def label(number: int, wrong_of_candidate: bool = True) -> OutcomeEvent:
+    """Every tenth is the candidate's."""
+    version = 2 if number % 10 == 9 else 1
+    wrong = version == 2 and wrong_of_candidate
+    return OutcomeEvent(START + 10 + number, "lin", version, "", f"request-{number}", wrong, sampled=False)
+
+
 def test_wrong_outcomes_roll_back_also_when_only_the_report_is_known() -> None:
     judged, known = comparison(), weights()
-    for number in range(30):
-        judged.outcome(OutcomeEvent(START + 10 + number, "lin", 2, "", f"request-{number}", True, sampled=False), known)
-    judged.refresh(START + 50)
+    for number in range(100):
+        judged.outcome(label(number), known)
+    judged.refresh(START + 120)
     assert judged.evidence.reason is Why.BAD_OUTCOMES
-    assert judged.evidence.candidate.wrong == 30
+    assert judged.evidence.candidate.wrong == 10
+
+
+def test_outcomes_of_the_candidate_alone_hold() -> None:
+    judged, known = comparison(), weights()
+    judged.counted(look(START + 10, Tally(900), Tally(100)), known)
+    for number in range(9, 1000, 10):
+        judged.outcome(label(number), known)
+    assert not judged.rolled_back
+    judged.counted(look(START + 11, Tally(9000), Tally(1000)), known)
+    judged.refresh(START + 11)
+    assert (judged.evidence.verdict, judged.evidence.candidate.wrong) == (Verdict.HOLD, 100)
+    assert judged.judge.labels.one_sided
+
+
+def test_a_late_report_is_judged_by_the_largest_share_that_there_was() -> None:
+    judged, known = comparison(), weights(90)
+    judged.counted(look(START + 10, Tally(100), Tally(900)), known)
+    later = weights(10)
+    for number in range(100):  # as they came of nine tenths of the requests
+        judged.outcome(OutcomeEvent(START + 99, "lin", 1 + (number % 10 > 0), "", f"r-{number}", True, False), later)
+    judged.refresh(START + 100)
+    assert not judged.rolled_back
+    assert not judged.judge.labels.one_sided
 
 
 def test_it_goes_on_in_the_next_process() -> None:

@@ -62,8 +62,8 @@ def test_wrong_answers_are_not_excused_by_machines() -> None:
     court = Court()
     court.seconds(10)
     court.judge.infra(court.now, Infra.NODE_LOST, Side.STABLE)
-    for _ in range(20):
-        court.label(Side.CANDIDATE, wrong=True)
+    for number in range(200):
+        court.label(Side.STABLE if number % 10 else Side.CANDIDATE, wrong=not number % 10)
     assert court.judge.evidence(court.now).reason is Why.BAD_OUTCOMES
 
 
