@@ -44,6 +44,7 @@ class Look:
     disturbances: tuple[Disturbance, ...] = ()
     answered: tuple[str, ...] = ()
     gateways: frozenset[str] = frozenset()  # all that were asked
+    silent: frozenset[str] = frozenset()  # those that answered before, and do not now
 
 
 @dataclass(slots=True)
@@ -91,7 +92,8 @@ class Collector:
             increments.append(Increment(gateway, self._read.get(gateway, at), at, taken.increments))
             self._read[gateway] = at
         self.health.seconds = time.monotonic() - begun
-        return Look(time.time(), tuple(increments), tuple(disturbances), tuple(answered), frozenset(addresses))
+        silent = frozenset(self.health.silent.keys() & self._ledgers.keys())
+        return Look(time.time(), tuple(increments), tuple(disturbances), tuple(answered), frozenset(addresses), silent)
 
     def begin(self, model: str) -> None:
         """Counts the model from its next page on, also where it was counted before."""

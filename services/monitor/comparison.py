@@ -10,7 +10,7 @@ import structlog
 
 from services.monitor.collector import Increment, Look
 from services.monitor.counters import Buckets, Tally
-from services.monitor.deliveries import Deliveries
+from services.monitor.deliveries import News
 from services.monitor.durations import percentiles, slower
 from services.monitor.faults import Fault, failed, fault
 from services.monitor.infra_events import Disturbance
@@ -68,8 +68,9 @@ class Comparison:
         self.skipped = 0  # events of moments in which nobody can say what the weights were
         self._largest = 0.0  # share that the candidate had
         self._waiting = {kind: Waiting.begin(before) for kind in (Kind.ERRORS, Kind.SLOW)}
-        self._failures = {side: Deliveries() for side in Side}
-        self._slowness = {side: Deliveries() for side in Side}
+        self._failures, self._slowness = News(), News()
+        # What can be counted of slow requests; the threshold need not be a bound of the gateways' histogram.
+        self._slow_edge = next((b for b in before.bounds if b >= judge.slow_ms > 0), 0.0) if before else judge.slow_ms
         self._durations: dict[Side, Buckets] = {side: {} for side in Side}
         self._told: dict[tuple[str, Side], Counts] = {}  # bad requests since the last look, by gateway
 
@@ -123,9 +124,9 @@ class Comparison:
     def _received(self, event: BadEvent, side: Side) -> None:
         if event.time >= self.started + ARMED_SECONDS:
             if failed(event):
-                self._failures[side].received()
-            if 0 < self.judge.slow_ms <= event.duration_ms:
-                self._slowness[side].received()
+                self._failures.received(event.gateway, side)
+            if 0 < self._slow_edge <= event.duration_ms:
+                self._slowness.received(event.gateway, side)
 
     def _tell(self, event: BadEvent, side: Side, what: Counts) -> None:
         place = (event.gateway, side)
@@ -166,12 +167,17 @@ class Comparison:
         side = self.side(what.version) if what.version else None
         if what.version and side is None:
             return
+        if what.kind is Disturbed.COUNTERS_RESET:
+            for news in (self._failures, self._slowness):
+                news.reset(what.gateway)
         self.judge.infra(what.time, _INFRA[what.kind], side)
 
     def counted(self, look: Look, weights: ModelWeights) -> None:
         """What the gateways counted since the last look. Without any answer nothing is known to have happened."""
         if not look.answered:
             return
+        if look.silent:
+            self.judge.silent(look.time)
         latest = weights.latest()
         share = self._share(latest)
         self._largest = max(self._largest, share.candidate if share else 0.0)
@@ -205,10 +211,10 @@ class Comparison:
     def _missing(self, side: Side, look: Look) -> Counts:
         """Bad requests that were counted and never told; they count, and forbid a promotion for a while."""
         armed = [i for i in look.increments if i.begin >= self.started + ARMED_SECONDS]
-        tallies = [self._tally(increment, side) for increment in armed]
-        errors = self._failures[side].counted(sum(tally.errors for tally in tallies), look.time)
-        slow = sum(slower(tally.durations, self.judge.slow_ms) or 0 for tally in tallies) if self.judge.slow_ms else 0
-        late = self._slowness[side].counted(slow, look.time)
+        tallies = {increment.gateway: self._tally(increment, side) for increment in armed}
+        errors = self._failures.counted(side, {at: tally.errors for at, tally in tallies.items()}, look.time)
+        slow = {at: slower(tally.durations, self._slow_edge) or 0 for at, tally in tallies.items()}
+        late = self._slowness.counted(side, slow if self._slow_edge else {}, look.time)
         self.judge.lost(look.time, errors + late)
         return Counts(errors=errors, slow=late)
 
@@ -252,8 +258,10 @@ class Comparison:
             "skipped": self.skipped,
             "largest": self._largest,
             "waiting": {kind: waiting.to_json() for kind, waiting in self._waiting.items()},
-            "failures": {side: deliveries.to_json() for side, deliveries in self._failures.items()},
-            "slowness": {side: deliveries.to_json() for side, deliveries in self._slowness.items()},
+            "failures": self._failures.to_json(),
+            "slowness": self._slowness.to_json(),
+            "slow_edge": self._slow_edge,
+            "told": [[*place, counts.errors, counts.slow] for place, counts in self._told.items()],
             "durations": {side: [[str(e), n] for e, n in b.items()] for side, b in self._durations.items()},
         }
 
@@ -265,8 +273,10 @@ class Comparison:
         made.skipped = int(kept["skipped"])
         made._largest = float(kept.get("largest", 0.0))
         made._waiting |= {Kind(kind): Waiting.from_json(waiting) for kind, waiting in kept.get("waiting", {}).items()}
-        made._failures = {side: Deliveries.from_json(kept["failures"][side]) for side in Side}
-        made._slowness = {side: Deliveries.from_json(kept["slowness"][side]) for side in Side}
+        if "told" in kept:  # an earlier release added all gateways up
+            made._failures, made._slowness = (News.from_json(kept[what]) for what in ("failures", "slowness"))
+            made._slow_edge = float(kept["slow_edge"])
+            made._told = {(at, Side(side)): Counts(errors=bad, slow=slow) for at, side, bad, slow in kept["told"]}
         made._durations = {side: {float(e): int(n) for e, n in kept["durations"][side]} for side in Side}
         made.refresh(kept["ended"] or made.judge.traffic.time or made.started)
         made.ended = kept["ended"]

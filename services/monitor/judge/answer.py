@@ -102,6 +102,8 @@ def _unsafe(judge: Judge, now: float, arms: dict[Side, Arm]) -> Ruling | None:
     """What forbids a promotion, however good the rates are."""
     if judge.interruptions.unreached(now, judge.policy.margin):
         return _hold(Why.INFRA, sentences.unreached(arms[Side.CANDIDATE], SETTLE_SECONDS))
+    if now - judge.interruptions.silent <= FRESH_SECONDS:
+        return _hold(Why.INFRA, sentences.silent())
     lost = judge.traffic.lost_since(now - LOST_SECONDS)
     if lost:
         return _hold(Why.EVENTS_LOST, sentences.events_lost(lost))

@@ -61,6 +61,7 @@ class Interruptions:
     lost: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     lost_at: dict[Side, float] = field(default_factory=dict)  # the latest of these
     spell: Spell | None = None  # the latest
+    silent: float = 0.0  # when a gateway was last known not to tell its counters
 
     def happen(self, time: float, what: Infra, side: Side | None, settle: float) -> None:
         """`side` says whose node it was; None: of both, or of neither."""
@@ -121,7 +122,7 @@ class Interruptions:
         lost = {Side(side): count for side, count in stored["lost"].items()}
         lost_at = {Side(side): time for side, time in stored["lost_at"].items()}
         spell = _spell(stored["spell"]) if stored["spell"] else None
-        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spell)
+        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spell, stored["silent"])
 
 
 def _spell(stored: dict[str, Any]) -> Spell:

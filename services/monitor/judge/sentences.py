@@ -71,6 +71,10 @@ def unreached(candidate: Arm, seconds: float) -> str:
     return f"requests of version {candidate.version} reach no server; not promoted until {seconds:.0f} s have none"
 
 
+def silent() -> str:
+    return "a gateway does not tell its counters; nothing is promoted without them"
+
+
 def split_mismatch(split: Split) -> str:
     return (
         f"{split.realised:.2%} of {split.stable + split.candidate:,} requests went to the candidate, declared are "

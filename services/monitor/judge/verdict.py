@@ -145,6 +145,10 @@ class Judge:
         self.interruptions.unanswered(time, side)
         self._check()
 
+    def silent(self, time: float) -> None:
+        """A gateway does not tell its counters: what it sees may be anything."""
+        self.interruptions.silent = max(self.interruptions.silent, time)
+
     def lost(self, time: float, events: int) -> None:
         """Bad requests that were counted by gateways, but of which nothing was received."""
         if events > 0:

@@ -215,6 +215,25 @@ def test_errors_that_nobody_told_count_and_forbid_a_promotion() -> None:
     assert judged.evidence.candidate.errors == 2
 
 
+def test_nothing_is_promoted_while_a_gateway_is_silent() -> None:
+    judged, known = comparison(), weights()
+    for second in range(10, 400):
+        silent = frozenset({"other"} if second > 390 else ())
+        judged.counted(replace(look(START + second, Tally(900), Tally(100)), silent=silent), known)
+        judged.refresh(START + second)
+        assert (judged.evidence.verdict is Verdict.PROMOTE) <= (second <= 390)
+    assert judged.evidence.reason is Why.INFRA
+
+
+def test_a_threshold_between_two_bounds_is_counted_by_the_next() -> None:
+    judged, known = comparison(Histogram(BOUNDS, (0, 900, 1000, 1000, 1000, 1000)), slow_ms=20.0), weights()
+    for second in range(10, 20):
+        slow = {25.0: 0, 50.0: 3 if second == 10 else 0}
+        judged.counted(look(START + second, Tally(900), Tally(100, 0, slow)), known)
+    judged.refresh(START + 20)
+    assert judged.evidence.lost_events == 3
+
+
 def test_silence_is_no_news() -> None:
     judged, known = comparison(), weights()
     judged.counted(look(START + 10, Tally(900), Tally(100)), known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.monitor.deliveries import Deliveries
+from services.monitor.deliveries import Deliveries, News
 
 
 def lost_over(counts: list[int], told: list[int]) -> int:
@@ -34,3 +34,21 @@ def test_a_loss_goes_on_to_be_known_after_a_restart() -> None:
     before.counted(4, 0.0)
     after = Deliveries.from_json(before.to_json())
     assert sum(after.counted(0, float(second)) for second in range(100, 110)) == 4
+
+
+def test_what_one_gateway_tells_too_much_of_does_not_hide_what_another_keeps_back() -> None:
+    news = News()
+    for _ in range(3):
+        news.received("a", "stable")
+    news = News.from_json(news.to_json())
+    assert sum(news.counted("stable", {"b": 3 * (second == 0)}, float(second)) for second in range(9)) == 3
+
+
+def test_what_was_told_before_counters_began_anew_does_not_hide_what_is_lost_after() -> None:
+    deliveries = Deliveries()
+    for _ in range(5):
+        deliveries.received()  # told, and gone with the counters
+    deliveries.counted(0, 0.0)
+    deliveries.received()  # by the next life
+    deliveries.reset()
+    assert sum(deliveries.counted(3 * (second == 1), float(second)) for second in range(1, 9)) == 2
