@@ -19,6 +19,8 @@ from services.monitor.documents import GatewayReport, Placements, RouteDocument
 BEFORE_SECONDS = 0.25
 AFTER_SECONDS = 1.0
 KEPT = 200
+# A node that dies leaves the placements, too; then either may be seen first.
+MOVED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class ModelWeights:
         self._route: Lying | None = None
         self._placements: Lying | None = None
         self._reports: Mapping[str, GatewayReport] = {}
+        self._left: dict[tuple[str, str], float] = {}  # version and node -> when it left the placements
 
     @property
     def nodes(self) -> Mapping[str, tuple[str, ...]]:
@@ -90,8 +93,17 @@ class ModelWeights:
         """The versions moved; what is on no node gets no requests, whatever its weight."""
         if document is None and self._placements is not None and self._placements.epoch != epoch:
             return
+        before = self._nodes()
         self._placements = Lying(document or Placements(), index, epoch)
+        self._left = {place: self._left.get(place, now) for place in (before | self._left.keys()) - self._nodes()}
         self._changed(now, now)
+
+    def moved(self, version: int, node: str, now: float) -> bool:
+        """Whether the version was taken from the node on purpose: it left the placements before it was gone."""
+        return now - self._left.get((str(version), node), now) > MOVED_SECONDS
+
+    def _nodes(self) -> set[tuple[str, str]]:
+        return {(version, node) for version, nodes in self.nodes.items() for node in nodes}
 
     def see_reports(self, reports: Mapping[str, GatewayReport], now: float) -> None:
         """How far every known gateway is."""

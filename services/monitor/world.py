@@ -72,7 +72,8 @@ class World:
         now = time.time()
         if key.startswith(NODES):
             status = read(NodeStatus, entry.value) if entry else None
-            if (lost := self._nodes.see(key, status, epoch, now)) is not None:
+            lost = self._nodes.see(key, status, epoch, now)
+            if lost is not None and not self.weights(lost.model).moved(lost.version, key.split("/")[2], now):
                 log.warning("monitor.node_lost", key=key, message=lost.message)
                 self.on_disturbance(lost)
             return

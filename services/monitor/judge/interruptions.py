@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -13,6 +12,7 @@ from services.monitor.judge.promotion import Gap, Rate, gap
 SETTLE_SECONDS = 10.0
 BEFORE_SECONDS = 5.0  # a loss is noticed after the first requests have failed for it
 TOO_MANY = 3
+WITHIN_SECONDS = 600.0  # over a long comparison any two versions come to differ by as much
 PATIENCE_SECONDS = 30.0
 BLAME_ALPHA = 0.001  # of calling a spell the candidate's that is as likely the stable version's
 
@@ -58,8 +58,7 @@ class Interruptions:
     events: int = 0
     until: float = 0.0  # judged again from then on
     latest: str = ""
-    lost: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
-    lost_at: dict[Side, float] = field(default_factory=dict)  # the latest of these
+    lost: dict[Side, list[float]] = field(default_factory=lambda: {side: [] for side in Side})  # when, lately
     spell: Spell | None = None  # the latest
     silent: float = 0.0  # when a gateway was last known not to tell its counters
 
@@ -73,9 +72,9 @@ class Interruptions:
 
     def _lose(self, time: float, side: Side) -> None:
         """Nodes that are lost together, as with their rack, are lost once."""
-        if time - self.lost_at.get(side, -math.inf) > SETTLE_SECONDS:
-            self.lost[side] += 1
-            self.lost_at[side] = time
+        if not self.lost[side] or time - self.lost[side][-1] > SETTLE_SECONDS:
+            self.lost[side].append(time)
+        self.lost = {each: [at for at in times if at > time - WITHIN_SECONDS] for each, times in self.lost.items()}
 
     def unanswered(self, time: float, side: Side) -> None:
         """A request reached no server of this version."""
@@ -102,9 +101,9 @@ class Interruptions:
 
     def blames_candidate(self, margin: float) -> str:
         """What the candidate does to its nodes, if it is the candidate; else empty."""
-        ahead = self.lost[Side.CANDIDATE] - self.lost[Side.STABLE]
-        if ahead >= TOO_MANY:
-            return f"its nodes were lost {self.lost[Side.CANDIDATE]} times, the other's {self.lost[Side.STABLE]} times"
+        lost, others = len(self.lost[Side.CANDIDATE]), len(self.lost[Side.STABLE])
+        if lost - others >= TOO_MANY:
+            return f"its nodes were lost {lost} times in {WITHIN_SECONDS / 60:.0f} min, the other's {others} times"
         spell = self.spell
         if spell is None or spell.last - spell.begun < PATIENCE_SECONDS or not spell.gap(margin).beyond:
             return ""
@@ -119,10 +118,9 @@ class Interruptions:
 
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Self:
-        lost = {Side(side): count for side, count in stored["lost"].items()}
-        lost_at = {Side(side): time for side, time in stored["lost_at"].items()}
+        lost = {Side(side): times for side, times in stored["lost"].items()}
         spell = _spell(stored["spell"]) if stored["spell"] else None
-        return cls(stored["events"], stored["until"], stored["latest"], lost, lost_at, spell, stored["silent"])
+        return cls(stored["events"], stored["until"], stored["latest"], lost, spell, stored["silent"])
 
 
 def _spell(stored: dict[str, Any]) -> Spell:

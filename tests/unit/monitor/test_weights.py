@@ -143,3 +143,14 @@ def test_only_the_compared_versions_share() -> None:
     weights.see_route(RouteDocument(versions=thirds), 2, EPOCH, 2)
     assert weights.share("gw", 10, 1, 2) == Share(0.25, False)
     assert weights.share("gw", 10, 8, 9) is None
+
+
+def test_a_node_that_left_the_placements_before_it_was_gone_was_moved() -> None:
+    weights = ModelWeights()
+    weights.see_placements(Placements(versions={"2": ("blue", "green")}), 1, "e", 10)
+    weights.see_placements(Placements(versions={"2": ("green",)}), 2, "e", 20)
+    assert not weights.moved(2, "blue", 20.5), "it may have died"
+    assert weights.moved(2, "blue", 30)
+    assert not weights.moved(2, "green", 30)
+    weights.see_placements(Placements(versions={"2": ("blue",)}), 3, "e", 40)
+    assert not weights.moved(2, "blue", 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.monitor.judge.evidence import Verdict, Why
-from services.monitor.judge.interruptions import PATIENCE_SECONDS, SETTLE_SECONDS, TOO_MANY, Infra
+from services.monitor.judge.interruptions import PATIENCE_SECONDS, SETTLE_SECONDS, TOO_MANY, WITHIN_SECONDS, Infra
 from services.monitor.judge.kinds import Kind, Side
 from tests.unit.monitor.judge.court import Court
 
@@ -76,6 +76,14 @@ def test_a_version_whose_nodes_are_lost_again_and_again_is_rolled_back() -> None
     found = court.second()
     assert (found.verdict, found.reason) == (Verdict.ROLLBACK, Why.INFRA_CANDIDATE)
     assert "3 times" in found.message
+
+
+def test_nodes_that_are_lost_now_and_then_are_no_evidence() -> None:
+    court = Court()
+    for _ in range(20):
+        court.now += WITHIN_SECONDS / 2
+        court.judge.infra(court.now, Infra.NODE_LOST, Side.CANDIDATE)
+    assert not court.judge.rolled_back
 
 
 def test_nodes_that_are_lost_together_are_lost_once() -> None:
