@@ -166,7 +166,7 @@ class Comparisons:
                 comparison.outcome(event, self._world.weights(event.model))
 
     def replayed(self, model: str, versions: tuple[int, int], compared: int, disagreed: int) -> None:
-        """Totals of a replay to these versions, stable and candidate, so far."""
+        """Totals of a whole replay to these versions, stable and candidate."""
         comparison = self._running.get(model)
         if comparison is not None and versions == (comparison.definition.stable, comparison.definition.candidate):
             with self._telling(comparison):

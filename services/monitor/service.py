@@ -90,8 +90,9 @@ class MonitorServicer(monitor_pb2_grpc.MonitorServiceServicer):
     ) -> AsyncIterator[pb.ReplaySamplesResponse]:
         model, versions = request.model.removeprefix("models/"), (request.stable, request.candidate)
         async for progress in self._insight.ReplaySamples(request):
-            compared = progress.done - progress.stable_failed - progress.candidate_failed
-            self._comparisons.replayed(model, versions, compared, progress.disagreed)
+            if progress.done == progress.total:
+                compared = progress.done - progress.stable_failed - progress.candidate_failed
+                self._comparisons.replayed(model, versions, compared, progress.disagreed)
             yield progress
 
     async def GetCapture(self, request: pb.GetCaptureRequest, context: Context) -> pb.Capture:

@@ -126,8 +126,8 @@ class Judge:
             self.bad(Kind.OUTCOMES, side, client, time, share=share, sticky=sticky)
 
     def replayed(self, compared: int, disagreed: int) -> None:
-        """Totals of a replay so far."""
-        if self.disagreement is not None:
+        """Totals of a whole replay. Only the first counts: replays are repeated until one pleases, or does not."""
+        if self.disagreement is not None and not self.disagreement.compared:
             self.disagreement.compared, self.disagreement.disagreed = compared, disagreed
             self._check()
 

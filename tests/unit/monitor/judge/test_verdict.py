@@ -58,12 +58,19 @@ def test_a_version_that_is_wrong_is_rolled_back() -> None:
 
 def test_answers_that_differ_in_replay_roll_back() -> None:
     court = Court(Policy(max_disagreement=0.05))
-    court.judge.replayed(200, 12)
-    assert not court.judge.rolled_back
     court.judge.replayed(200, 60)
     found = court.judge.evidence(court.now)
     assert (found.verdict, found.reason) == (Verdict.ROLLBACK, Why.DISAGREES)
     assert "60 of 200" in found.message
+
+
+def test_of_many_replays_the_first_counts() -> None:
+    court = Court(Policy(max_disagreement=0.05))
+    court.judge.replayed(0, 0)  # nothing could be compared
+    court.judge.replayed(200, 12)
+    court.judge.replayed(200, 60)
+    assert not court.judge.rolled_back
+    assert court.judge.evidence(court.now).suspicions[-1].candidate_events == 12
 
 
 def test_replay_is_not_judged_unless_it_is_asked_for() -> None:
