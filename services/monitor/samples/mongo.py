@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from bmase.reasons import Reason
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, UpdateOne
 from pymongo.errors import BulkWriteError, InvalidURI, PyMongoError
@@ -34,7 +35,10 @@ from services.monitor.samples.windows import first_id, ranges
 
 DATABASE = "bmase"
 CALL_SECONDS = 5.0
+log = structlog.get_logger(__name__)
+
 PATIENCE = 2  # calls of one operation; the rules of a model with many samples take longer
+CLOSE_SECONDS = 5.0
 SWEEP_PATIENCE = 12
 DUPLICATE = 11_000
 NAMES = 50
@@ -101,7 +105,12 @@ class MongoStore:
             return {found["_id"]: int(found["bytes"]) async for found in self._sizes.find()}
 
     async def close(self) -> None:
-        await self._client.close()
+        """Ends the connections; a driver whose own tasks do not end (see `_heed`) is left behind."""
+        closing = asyncio.create_task(self._client.close(), name="samples store closing")
+        _, unfinished = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        for task in unfinished:
+            log.warning("samples.store_not_closed")
+            task.cancel()
 
     # --- writing ---
 
