@@ -120,7 +120,7 @@ async def test_a_consul_that_lost_everything_is_told_again(
         await asyncio.to_thread(consul_server.wipe)
 
         async def told() -> bool:
-            return bool((await stored(consul)).get("settings") and (await stored(consul, "other"))["judged"])
+            return bool((await stored(consul)).get("settings") and (await stored(consul, "other")).get("judged"))
 
         await eventually(told)
 
