@@ -215,8 +215,10 @@ class MongoStore:
         try:
             async with asyncio.timeout(patience * self._call_seconds):
                 yield
-        except (PyMongoError, OSError, TimeoutError) as error:
-            _heed(cancellations)
+        except Exception as error:
+            _heed(cancellations)  # whatever it came out as: a driver that lost it may stumble over its own lock
+            if not isinstance(error, PyMongoError | OSError | TimeoutError):
+                raise
             raise DomainError(
                 Reason.STORE_UNAVAILABLE,
                 f"the document store of the samples does not answer ({type(error).__name__})",

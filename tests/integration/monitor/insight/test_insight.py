@@ -237,3 +237,18 @@ async def test_drift_is_reported_of_what_was_sampled(room: Room) -> None:
         async for alert in insight.WatchAlerts(pb.WatchAlertsRequest(model="models/digits")):
             assert alert.kind == "drift"
             break
+
+
+async def test_without_the_store_only_reads_of_samples_fail(consul: Consul, tmp_path: Path) -> None:
+    room = Room(tmp_path / "monitor", consul, "mongodb://127.0.0.1:9/bmase?serverSelectionTimeoutMS=500")
+    async with room.life() as insight:
+        insight.pair(sampled(1))
+        await insight.looking.looked()
+        answer = await insight.ReportOutcomes(reported(1, label="1"))
+        assert answer.joined == 1
+        assert [event.wrong for event in room.events] == [True]
+        await insight.UpdateCapture(capture(percent=5.0))
+        await insight.GetDrift(pb.GetDriftRequest(name="models/digits/versions/1"))
+        with pytest.raises(DomainError) as refused:
+            await insight.ListSamples(pb.ListSamplesRequest(model="models/digits"))
+        assert refused.value.reason is Reason.STORE_UNAVAILABLE
