@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from bmase import Client
 from bmase.core.releases import is_over
 from bmase.patcher.v1 import release_pb2 as pb
 
+from bench.support.load import Answer, Load
 from infra.local.place import CHECKOUT
 from tests.support import onnx_models
 from tests.support.suite import Suite
@@ -32,37 +30,6 @@ from tests.support.suite import Suite
 MODEL = "released"
 PATIENCE_SECONDS = 60.0
 GOOD_SECONDS = 15.0
-Answer = tuple[float, float, int, str]  # sent, done, version, status
-
-
-@dataclass
-class Load:
-    """The other process; its answers as they come."""
-
-    process: subprocess.Popen[str]
-    answers: list[Answer] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, address: str, rate: float) -> Load:
-        command = [sys.executable, "-m", "bench.rollback_load", address, MODEL, str(rate)]
-        load = cls(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True))
-        threading.Thread(target=load._read, daemon=True).start()
-        return load
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            sent, done, version, status = line.split(maxsplit=3)
-            self.answers.append((float(sent), float(done), int(version), status.strip()))
-
-    def since(self, moment: float) -> list[Answer]:
-        return [answer for answer in list(self.answers) if answer[0] >= moment]
-
-    def stop(self) -> None:
-        """Closing its input tells it to finish what is under way."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(30)
 
 
 @dataclass(frozen=True)
@@ -93,9 +60,10 @@ def bad_run(client: Client, load: Load, candidate: int, percent: float) -> Run:
     if ended.state != pb.Release.STATE_ROLLED_BACK:
         raise SystemExit(f"version {candidate} was not rolled back: {ended.message}")
     answers = load.since(begun)
-    failed = [a for a in answers if a[3] != "OK"]
-    last = max(a[1] for a in answers if a[3] != "OK" or a[2] == candidate)
-    return Run(last - failed[0][1], len(failed), sum(a[2] == candidate for a in answers) + len(failed), ended.reason)
+    failed = [a for a in answers if a.status != "OK"]
+    last = max(a.done for a in answers if a.status != "OK" or a.version == candidate)
+    served = sum(a.version == candidate for a in answers) + len(failed)
+    return Run(last - failed[0].done, len(failed), served, ended.reason)
 
 
 def good_run(client: Client, candidate: int, percent: float) -> bool:
@@ -127,7 +95,7 @@ def measure(suite: Suite, folder: Path, options: argparse.Namespace) -> dict[str
     bad = push(client, folder, "bad", onnx_models.failing(options.parts).SerializeToString())
     good = push(client, folder, "good", onnx_models.affine(1.0, 0.5).SerializeToString())
     client.deploy(MODEL, stable, timeout=60)
-    load = Load.start(suite.address, options.rate)
+    load = Load.start("bench.rollback_load", suite.address, MODEL, options.rate)
     try:
         time.sleep(3)
         runs = []

@@ -13,17 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmase import Client
 
+from bench.support.load import Answer, Load
 from infra.local.place import CHECKOUT
 from tests.support.onnx_models import affine
 from tests.support.suite import Suite
@@ -34,46 +31,6 @@ SETTLED = 100  # answers by one version alone that end a switch
 QUIET_SECONDS = 10.0
 SWITCH_SECONDS = 20.0
 Span = tuple[float, float]  # begin and end, monotonic seconds
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One line of the load: when sent and answered (monotonic), which version, OK or what went wrong."""
-
-    sent: float
-    done: float
-    version: int
-    status: str
-
-
-@dataclass
-class Load:
-    """The other process; its answers as they come."""
-
-    process: subprocess.Popen[str]
-    answers: list[Answer] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, address: str, clients: int) -> Load:
-        command = [sys.executable, "-m", "bench.switch_load", address, MODEL, str(clients)]
-        load = cls(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True))
-        threading.Thread(target=load._read, daemon=True).start()
-        return load
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            sent, done, version, status = line.split(maxsplit=3)
-            self.answers.append(Answer(float(sent), float(done), int(version), status.strip()))
-
-    def since(self, moment: float) -> list[Answer]:
-        return [a for a in self.answers[-5000:] if a.sent >= moment]
-
-    def stop(self) -> None:
-        """Closing its input tells it to finish what is under way."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(30)
 
 
 def switch(client: Client, load: Load, to: int) -> Span:
@@ -109,7 +66,7 @@ def measure(suite: Suite, folder: Path, rounds: int, requests: int, clients: int
     client = suite.client
     stable = push(client, folder, *STABLE)
     client.deploy(MODEL, stable, timeout=60)
-    load = Load.start(suite.address, clients)
+    load = Load.start("bench.switch_load", suite.address, MODEL, clients)
     switches: list[Span] = []
     busy: list[Span] = []
     time.sleep(QUIET_SECONDS)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from bmase.errors import NotConfigured
+from bmase.monitor.v1.evidence_pb2 import Suspicion
 
 WIDTH, DPI = 9.0, 120
 STABLE, CANDIDATE, LIMIT = "#4878a8", "#d0743c", "#b03030"
-KINDS = {1: "errors", 2: "slow", 3: "outcomes", 4: "disagreement"}
+KINDS = {number: name.removeprefix("KIND_").lower() for name, number in Suspicion.Kind.items() if number}
 
 
 def release(events: Sequence[Any]) -> bytes:

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 import structlog
 from bmase.reasons import Reason
 
-from services.gateway.documents import GATEWAYS, GatewayReport
+from services.gateway.documents import GatewayReport
 from services.gateway.durable import Durable
 from services.gateway.envoy.publisher import Publisher, Rejected, Unconfirmed
 from services.gateway.envoy.snapshot import ModelRoute, Snapshot
 from services.gateway.news import News
 from services.gateway.world import World
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS
 from services.kit.errors import DomainError
 
 log = structlog.get_logger(__name__)

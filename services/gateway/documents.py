@@ -11,15 +11,10 @@ Fields that are not known are ignored, so that one side can be upgraded first.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-ROUTES = "bmase/routes/"
-PLACEMENTS = "bmase/placements/"
-NODES = "bmase/nodes/"
-CAPTURES = "bmase/captures/"
-GATEWAYS = "bmase/gateways/"
+from services.kit.consul import documents
+from services.kit.consul.documents import NODES, PLACEMENTS, ROUTES
 
 
 def route_key(model: str) -> str:
@@ -34,24 +29,11 @@ def node_key(node: str) -> str:
     return f"{NODES}{node}/info"
 
 
-class Document(BaseModel):
-    """One JSON value in Consul; never changed in place."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class Document(documents.Document):
+    """What is as it is without being said is left out: routes are many."""
 
     def encode(self) -> bytes:
         return self.model_dump_json(exclude_defaults=True).encode()
-
-
-DocumentT = TypeVar("DocumentT", bound=Document)
-
-
-def read(kind: type[DocumentT], raw: bytes) -> DocumentT | None:
-    """The document, or None when it is not one: a stray value in Consul must not stop a loop."""
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError:
-        return None
 
 
 class Weighted(Document):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import structlog
 
 from services.gateway.envoy.snapshot import Endpoint, Node
 from services.kit.consul.model import Entry, Listing
+from services.kit.files import write_atomically
 
 log = structlog.get_logger(__name__)
 
@@ -90,13 +90,7 @@ class Durable:
 
     def write(self, data: bytes) -> None:
         """Whole and synced, then renamed: after a power loss it is the old or the new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(self._path)
+        write_atomically(self._path, data)
 
     def _decode(self, lines: list[bytes]) -> Saved:
         head = json.loads(lines[0])

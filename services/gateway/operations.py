@@ -12,19 +12,18 @@ from bmase.reasons import Reason
 
 from services.gateway.control import Control
 from services.gateway.documents import (
-    GATEWAYS,
     GatewayReport,
     NodeDocument,
     RouteDocument,
     Weighted,
     node_key,
     placement_key,
-    read,
     route_key,
 )
 from services.gateway.lock import NOBODY, Hold, check, held
 from services.gateway.world import World
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS, read
 from services.kit.consul.model import Entry
 from services.kit.errors import DomainError
 

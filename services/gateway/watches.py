@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import structlog
 
 from services.gateway.control import Control
-from services.gateway.documents import CAPTURES, PLACEMENTS, ROUTES, NodeDocument, node_key, read
+from services.gateway.documents import NodeDocument, node_key
 from services.gateway.envoy.snapshot import Endpoint
 from services.gateway.world import World
 from services.kit.consul import Consul
+from services.kit.consul.documents import CAPTURES, PLACEMENTS, ROUTES, read
 from services.kit.errors import DomainError
 
 log = structlog.get_logger(__name__)

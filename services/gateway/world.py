@@ -13,21 +13,12 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from services.gateway.documents import (
-    CAPTURES,
-    PLACEMENTS,
-    ROUTES,
-    CaptureDocument,
-    Document,
-    NodeDocument,
-    PlacementDocument,
-    RouteDocument,
-    read,
-)
+from services.gateway.documents import CaptureDocument, Document, NodeDocument, PlacementDocument, RouteDocument
 from services.gateway.durable import Saved
 from services.gateway.envoy.capture import MONITOR
 from services.gateway.envoy.snapshot import Endpoint, ModelRoute, Node, Snapshot, SnapshotError
 from services.gateway.resolve import model_route, node
+from services.kit.consul.documents import CAPTURES, PLACEMENTS, ROUTES, read
 from services.kit.consul.model import Entry, Listing
 
 log = structlog.get_logger(__name__)

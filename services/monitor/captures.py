@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,8 +24,10 @@ from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.kit.consul import Consul, Entry, Listing
+from services.kit.consul.documents import CAPTURES
 from services.kit.errors import DomainError
-from services.monitor.documents import CAPTURES, CaptureDocument
+from services.kit.files import write_atomically
+from services.monitor.documents import CaptureDocument
 from services.monitor.samples.model import Rules
 
 log = structlog.get_logger(__name__)
@@ -230,11 +231,5 @@ def load(path: Path) -> dict[str, CaptureSettings]:
 
 
 def save(path: Path, data: Mapping[str, object]) -> None:
-    """Whole and synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as out:
-        json.dump(data, out)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
+    """For the next process."""
+    write_atomically(path, json.dumps(data).encode())

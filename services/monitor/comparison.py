@@ -271,12 +271,11 @@ class Comparison:
         definition = NewComparison.model_validate(kept["definition"])
         made = cls(definition, _judge(definition, kept), kept["started"])
         made.skipped = int(kept["skipped"])
-        made._largest = float(kept.get("largest", 0.0))
-        made._waiting |= {Kind(kind): Waiting.from_json(waiting) for kind, waiting in kept.get("waiting", {}).items()}
-        if "told" in kept:  # an earlier release added all gateways up
-            made._failures, made._slowness = (News.from_json(kept[what]) for what in ("failures", "slowness"))
-            made._slow_edge = float(kept["slow_edge"])
-            made._told = {(at, Side(side)): Counts(errors=bad, slow=slow) for at, side, bad, slow in kept["told"]}
+        made._largest = float(kept["largest"])
+        made._waiting = {Kind(kind): Waiting.from_json(waiting) for kind, waiting in kept["waiting"].items()}
+        made._failures, made._slowness = (News.from_json(kept[what]) for what in ("failures", "slowness"))
+        made._slow_edge = float(kept["slow_edge"])
+        made._told = {(at, Side(side)): Counts(errors=bad, slow=slow) for at, side, bad, slow in kept["told"]}
         made._durations = {side: {float(e): int(n) for e, n in kept["durations"][side]} for side in Side}
         made.refresh(kept["ended"] or made.judge.traffic.time or made.started)
         made.ended = kept["ended"]

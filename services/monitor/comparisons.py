@@ -13,11 +13,11 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
+from services.kit.hub import Hub
 from services.monitor.collector import Collector
 from services.monitor.comparison import Comparison
 from services.monitor.counters import Tally
 from services.monitor.durations import histogram, percentiles
-from services.monitor.hub import Hub
 from services.monitor.infra_events import Disturbance, Kind
 from services.monitor.intake.events import BadEvent
 from services.monitor.judge.evidence import Arm

@@ -11,34 +11,11 @@ Fields that are not known are ignored, so that one side can be upgraded first.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from pydantic import ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-ROUTES = "bmase/routes/"
-PLACEMENTS = "bmase/placements/"
-GATEWAYS = "bmase/gateways/"
-NODES = "bmase/nodes/"
-CAPTURES = "bmase/captures/"
+from services.kit.consul.documents import Document
 
 READY = "ready"
-
-
-class Document(BaseModel):
-    """One JSON value in Consul; never changed in place."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-DocumentT = TypeVar("DocumentT", bound=Document)
-
-
-def read(kind: type[DocumentT], raw: bytes) -> DocumentT | None:
-    """The document, or None when it is not one: a stray value in Consul must not stop a loop."""
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError:
-        return None
 
 
 class Weighted(Document):

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from services.kit.consul import Consul, Listing
-from services.monitor.documents import GATEWAYS, GatewayReport, read
+from services.kit.consul.documents import GATEWAYS, read
+from services.monitor.documents import GatewayReport
 
 # How long a gateway may take to report again to a Consul that lost everything.
 RETURN_SECONDS = 60.0

@@ -27,13 +27,14 @@ from bmase.reasons import Reason
 
 from services.kit.decode import VersionRef, parse_version
 from services.kit.errors import DomainError, InvalidArgument, Violation
+from services.kit.files import write_atomically
 from services.monitor.drift.grid import Grid
 from services.monitor.drift.groups import Groups
 from services.monitor.drift.tally import TensorReference
 from services.monitor.oip import Malformed
 from services.monitor.oip.tensors import from_raw
 from services.monitor.sketches import Layout, Role
-from services.monitor.sketches.archive import Unreadable, pack, unpack, write
+from services.monitor.sketches.archive import Unreadable, pack, unpack
 from services.monitor.sketches.layout import MAX_FEATURES, Kind
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ class ReferenceStore:
         with self._lock:
             known = self.find(*ref)
             if known is None:
-                write(self._path(*ref), encode(made))
+                write_atomically(self._path(*ref), encode(made))
                 self._remember((ref.model, ref.version), made)
             return known or made
 

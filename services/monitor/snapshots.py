@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+
+from services.kit.files import write_atomically
 
 log = structlog.get_logger(__name__)
 
@@ -57,22 +58,6 @@ class Snapshot:
 
     def _write(self, data: bytes) -> bool:
         whole = b'{"format":%d,"time":%.3f,"state":%s}' % (FORMAT, time.time(), data)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(whole)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-        _force(self._path.parent)
+        write_atomically(self._path, whole)
         self._last = data
         return True
-
-
-def _force(folder: Path) -> None:
-    """Makes the renaming itself outlive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,15 +9,8 @@ from collections.abc import Callable, Collection
 import structlog
 
 from services.kit.consul import Consul, Entry
-from services.monitor.documents import (
-    NODES,
-    PLACEMENTS,
-    ROUTES,
-    NodeStatus,
-    Placements,
-    RouteDocument,
-    read,
-)
+from services.kit.consul.documents import NODES, PLACEMENTS, ROUTES, read
+from services.monitor.documents import NodeStatus, Placements, RouteDocument
 from services.monitor.following import Following
 from services.monitor.gateways import Gateways
 from services.monitor.infra_events import Disturbance, Nodes

@@ -16,8 +16,9 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.consul import Consul, Listing
+from services.kit.consul.documents import NODES, PLACEMENTS, read
 from services.kit.errors import DomainError
-from services.patcher.documents import NODES, PLACEMENTS, Desired, Placements, read
+from services.patcher.documents import Desired, Placements
 from services.patcher.records import Records
 from services.patcher.state import State
 

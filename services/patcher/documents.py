@@ -7,14 +7,11 @@ gateway reports and routes only the gateway. Readers ignore fields they do not k
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
-NODES = "bmase/nodes/"
-PLACEMENTS = "bmase/placements/"
-GATEWAYS = "bmase/gateways/"
-ROUTES = "bmase/routes/"
+from services.kit.consul.documents import NODES, Document
 
 # Lies among a node's desired models; no model name may begin with an underscore.
 SYNCED = "_synced"
@@ -34,26 +31,6 @@ def desired_prefix(node: str) -> str:
 
 def status_key(node: str, model: str) -> str:
     return f"{NODES}{node}/status/{model}"
-
-
-class Document(BaseModel):
-    """One JSON value in Consul; never changed in place."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    def encode(self) -> bytes:
-        return self.model_dump_json().encode()
-
-
-DocumentT = TypeVar("DocumentT", bound=Document)
-
-
-def read(kind: type[DocumentT], raw: bytes) -> DocumentT | None:
-    """The document, or None when it is not one: a stray value in Consul must not stop a loop."""
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError:
-        return None
 
 
 class FileRole(StrEnum):

@@ -12,12 +12,12 @@ from bmase.reasons import Reason
 
 from services.kit.consul import Consul
 from services.kit.errors import DomainError
+from services.kit.hub import Hub
 from services.kit.leader import Leadership
 from services.patcher import effects as fx
 from services.patcher.claim import Claim
 from services.patcher.decide import Rules, settle
 from services.patcher.errands import Errand, Errands, Keep
-from services.patcher.hub import Hub
 from services.patcher.publish import Publisher, Written
 from services.patcher.records import Records
 from services.patcher.routes import Routes

@@ -9,18 +9,11 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS, PLACEMENTS, Document
 from services.kit.errors import DomainError
 from services.kit.leader import fenced_delete, fenced_put
 from services.patcher import effects as fx
-from services.patcher.documents import (
-    GATEWAYS,
-    PLACEMENTS,
-    SYNCED,
-    Desired,
-    Document,
-    Synced,
-    desired_prefix,
-)
+from services.patcher.documents import SYNCED, Desired, Synced, desired_prefix
 from services.patcher.records import Records
 from services.patcher.state import Deployment
 

@@ -7,7 +7,8 @@ from bmase.gateway.v1 import route_pb2 as pb
 from bmase.gateway.v1.route_pb2_grpc import RouteServiceStub
 
 from services.kit.consul import Consul
-from services.patcher.documents import ROUTES, RouteDocument, read
+from services.kit.consul.documents import ROUTES, read
+from services.patcher.documents import RouteDocument
 from services.patcher.state import Deployment
 
 CALL_SECONDS = 10.0

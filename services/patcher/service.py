@@ -16,9 +16,9 @@ from bmase.reasons import Reason
 
 from services.kit.decode import decode
 from services.kit.errors import DomainError
+from services.kit.hub import Hub
 from services.patcher import requests as rq
 from services.patcher.claim import Claim
-from services.patcher.hub import Hub
 from services.patcher.observation import Observation
 from services.patcher.records import Records
 from services.patcher.report import deployment_message, gone_message, node_message

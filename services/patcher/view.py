@@ -9,22 +9,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from services.kit.consul import Consul, Entry, Instance, Listing
+from services.kit.consul.documents import GATEWAYS, NODES, PLACEMENTS, Document, read
 from services.kit.errors import DomainError
-from services.patcher.documents import (
-    GATEWAYS,
-    NODES,
-    PLACEMENTS,
-    SYNCED,
-    Alive,
-    Desired,
-    Document,
-    GatewayReport,
-    NodeInfo,
-    Placements,
-    Status,
-    Synced,
-    read,
-)
+from services.patcher.documents import SYNCED, Alive, Desired, GatewayReport, NodeInfo, Placements, Status, Synced
 from services.patcher.observation import NodeView, Observation, PlacementsView
 from services.patcher.probes import Probes
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
-
-from bmase.reasons import Reason
+from contextlib import AsyncExitStack
 
 from services.kit import app, telemetry
 from services.kit.blob import open_store
 from services.kit.consul import Consul
 from services.kit.database import Database
-from services.kit.errors import DomainError
+from services.kit.files import only_one
 from services.kit.server import GrpcServer, Registration
 from services.registry import memory
 from services.registry.artefacts import Artefacts
@@ -42,7 +37,7 @@ async def build(stack: AsyncExitStack) -> None:
     """Everything of one registry. It needs its database and its blob store to start, and Consul only to be found."""
     settings = RegistrySettings()
     told = stack.enter_context(telemetry.start(settings))
-    stack.enter_context(only_one(settings.data_dir))
+    stack.enter_context(only_one(settings.data_dir, "registry"))
     database = await stack.enter_async_context(Database(settings.database))
     await database.migrate("services.registry")
     store = open_store(settings.blobs)
@@ -76,22 +71,6 @@ async def build(stack: AsyncExitStack) -> None:
     await stack.enter_async_context(
         GrpcServer(settings, "registry", [registration], telemetry=told, consul=consul, options=CHANNEL)
     )
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Uploads grow in files of this folder: a second process would write into them."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DomainError(
-                Reason.STORE_UNAVAILABLE,
-                f"another registry uses {folder}",
-                hint="Stop it, or give this one a data_dir of its own.",
-            ) from None
-        yield
 
 
 def main() -> None:

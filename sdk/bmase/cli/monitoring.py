@@ -17,7 +17,7 @@ app = typer.Typer(help="What requests and answers show: drift, outcomes, alerts,
 
 Png = Annotated[Path | None, typer.Option("--png", help="Write a picture, too.")]
 Alert = Annotated[str, typer.Argument(metavar="ALERT", help="Its id.")]
-DOMINANT = 12
+SHOWN_OUTPUTS = 12
 
 FEATURES: list[Column] = [
     ("FEATURE", lambda f: f.feature),
@@ -119,7 +119,7 @@ def compare(cli: Cli, *, model: Model, stable: Number, candidate: Number, png: P
         return
     cli.out.rows([found.stable, found.candidate], ARMS)
     if found.outputs:
-        cli.out.rows(list(found.outputs[:DOMINANT]), FEATURES)
+        cli.out.rows(list(found.outputs[:SHOWN_OUTPUTS]), FEATURES)
 
 
 @command(app, "alerts")

@@ -12,10 +12,10 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
+from services.kit.files import write_atomically
 from services.monitor.alerts.book import AlertBook, Observed
 from services.monitor.alerts.model import Alert, State
 from services.monitor.alerts.webhook import Webhook
-from services.monitor.sketches.archive import write
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +136,7 @@ class Alerts:
 
     def _write(self) -> None:
         try:
-            write(self._path, json.dumps(self._book.to_json()).encode())
+            write_atomically(self._path, json.dumps(self._book.to_json()).encode())
         except OSError as error:
             log.error("monitor.alerts_not_written", error=error.strerror)
 

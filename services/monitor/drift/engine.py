@@ -26,6 +26,7 @@ import numpy as np
 import structlog
 from bmase.monitor.v1 import monitor_pb2 as pb
 
+from services.kit.files import write_atomically
 from services.monitor.alerts.model import Finding, Scope
 from services.monitor.drift.comparison import compare_outputs
 from services.monitor.drift.findings import findings_of
@@ -35,7 +36,7 @@ from services.monitor.drift.snapshots import decode, encode, named
 from services.monitor.drift.version import LiveVersion
 from services.monitor.references import ReferenceStore
 from services.monitor.sketches import Role
-from services.monitor.sketches.archive import Unreadable, write
+from services.monitor.sketches.archive import Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +138,7 @@ class DriftEngine:
                 version.changed = False
                 data = encode(*key, version)
             try:
-                write(self._path(*key), data)
+                write_atomically(self._path(*key), data)
             except OSError:
                 version.changed = True
                 raise

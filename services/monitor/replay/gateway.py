@@ -13,8 +13,8 @@ from tritonclient.grpc import service_pb2
 from services.kit.client import dialer
 from services.kit.config import ServiceSettings
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS, Document, read
 from services.kit.errors import DomainError
-from services.monitor.documents import GATEWAYS, Document, read
 from services.monitor.samples.model import REPLAY_CLIENT
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,14 +46,3 @@ def parted(data: np.ndarray, ends: np.ndarray) -> list[bytes]:
     """The byte strings that were joined."""
     whole, places = data.tobytes(), [0, *ends.tolist()]
     return [whole[start:end] for start, end in pairwise(places)]
-
-
-def write(path: Path, data: bytes) -> None:
-    """Whole and synced, then renamed: after a power loss it is the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)

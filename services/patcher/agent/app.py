@@ -9,11 +9,11 @@ from functools import partial
 from services.kit import app, telemetry
 from services.kit.client import ServiceClients
 from services.kit.consul import Consul, Session
+from services.kit.files import only_one
 from services.kit.server import GrpcServer, metrics_address
 from services.patcher.agent import selfcheck
 from services.patcher.agent.config import AgentSettings
 from services.patcher.agent.fetch import Fetcher
-from services.patcher.agent.files import only_one
 from services.patcher.agent.introduce import Reader, registration
 from services.patcher.agent.metrics import NodeMetrics
 from services.patcher.agent.monitor import Monitor
@@ -31,7 +31,7 @@ async def build(stack: AsyncExitStack) -> None:
     """Everything of one agent. It needs neither Consul, nor the registry, nor Triton to start."""
     settings = AgentSettings()
     told = stack.enter_context(telemetry.start(settings))
-    stack.enter_context(only_one(settings.data_dir))
+    stack.enter_context(only_one(settings.data_dir, "agent"))
     consul = await stack.enter_async_context(Consul.of(settings))
     session = await stack.enter_async_context(Session(consul, f"agent-{settings.node}"))
     clients = await stack.enter_async_context(ServiceClients(consul, settings))

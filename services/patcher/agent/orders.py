@@ -8,8 +8,9 @@ from pathlib import Path
 import structlog
 from pydantic import Field
 
-from services.patcher.agent.files import write_atomically
-from services.patcher.documents import SYNCED, Desired, Document, Synced, read
+from services.kit.consul.documents import Document, read
+from services.kit.files import write_atomically
+from services.patcher.documents import SYNCED, Desired, Synced
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 
 from services.kit.consul import Session
-from services.patcher.documents import Alive, Document, Status, node_alive, status_key
+from services.kit.consul.documents import Document
+from services.patcher.documents import Alive, Status, node_alive, status_key
 
 
 class Publisher:

@@ -19,8 +19,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from services.kit.errors import DomainError
+from services.kit.files import write_atomically
 from services.patcher.agent.decide import Identity
-from services.patcher.agent.files import write_atomically
 from services.patcher.agent.store import Store, hash_file
 from services.patcher.documents import Desired, DesiredFile, FileRole
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.patcher.agent.files import sync_folder
+from services.kit.files import sync_folder
 
 BLOCK = 1 << 20
 # Left free on the disk for the small files that the node needs to go on.

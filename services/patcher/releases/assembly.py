@@ -12,10 +12,10 @@ from services.kit import app
 from services.kit.client import ServiceClients
 from services.kit.consul import Consul
 from services.kit.database import Database
+from services.kit.hub import Hub
 from services.kit.server import Registration
 from services.patcher.claim import Claim
 from services.patcher.config import PatcherSettings
-from services.patcher.hub import Hub
 from services.patcher.loop import Loop
 from services.patcher.records import Records
 from services.patcher.releases.eyes import Eyes, RouteWatch

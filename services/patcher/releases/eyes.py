@@ -10,8 +10,9 @@ import grpc
 from bmase.patcher.v1 import deployment_pb2 as pb
 
 from services.kit.consul import Consul, Entry, Listing
+from services.kit.consul.documents import ROUTES, read
 from services.patcher.decide import Rules, awaited
-from services.patcher.documents import ROUTES, GatewayReport, RouteDocument, Step, read
+from services.patcher.documents import GatewayReport, RouteDocument, Step
 from services.patcher.observation import Observation
 from services.patcher.releases.observation import Deployed, RouteSeen, Stand
 from services.patcher.releases.state import Release

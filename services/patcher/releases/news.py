@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.patcher.hub import Hub
+from services.kit.hub import Hub
 
 
 class News:

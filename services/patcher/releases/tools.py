@@ -14,7 +14,7 @@ from bmase.registry.v1 import registry_pb2
 from bmase.registry.v1.registry_pb2_grpc import RegistryServiceStub
 
 from services.kit.errors import DomainError
-from services.patcher.hub import Hub
+from services.kit.hub import Hub
 from services.patcher.records import Records
 from services.patcher.releases import effects as fx
 from services.patcher.releases.hooks import Hooks

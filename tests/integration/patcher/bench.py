@@ -17,6 +17,7 @@ from bmase.registry.v1 import registry_pb2
 
 from infra.runtime.layout import CHECKOUT
 from services.kit.consul import Consul
+from services.kit.consul.documents import read
 from services.patcher.documents import (
     SYNCED,
     Alive,
@@ -26,7 +27,6 @@ from services.patcher.documents import (
     Synced,
     desired_prefix,
     node_alive,
-    read,
     status_key,
 )
 from tests.support import onnx_models

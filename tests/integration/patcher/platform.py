@@ -22,9 +22,10 @@ from google.protobuf.json_format import MessageToJson
 from infra.runtime.layout import CHECKOUT
 from services.kit.config import ServiceSettings
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS, PLACEMENTS, ROUTES, read
 from services.kit.errors import DomainError
 from services.kit.server import GrpcServer, Registration
-from services.patcher.documents import GATEWAYS, PLACEMENTS, ROUTES, GatewayReport, Placements, read
+from services.patcher.documents import GatewayReport, Placements
 from tests.integration.patcher.bench import affine_sample, eventually
 from tests.integration.patcher.bytes_registry import digest_of
 from tests.support import onnx_models

@@ -77,7 +77,7 @@ async def test_a_second_agent_on_the_same_folder_does_not_start(node: NodeBench)
     while second.alive:
         await asyncio.sleep(0.05)
     assert second.returncode == 1
-    assert "another agent works in" in second.tail()
+    assert "another agent uses" in second.tail()
 
 
 async def test_a_model_leaves_a_node_whose_triton_is_gone(node: NodeBench, registry: BytesRegistry) -> None:

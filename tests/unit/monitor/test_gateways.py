@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 from services.kit.consul import Entry, Listing
-from services.monitor.documents import GATEWAYS
+from services.kit.consul.documents import GATEWAYS
 from services.monitor.gateways import RETURN_SECONDS, Gateways
 
 

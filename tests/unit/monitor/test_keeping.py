@@ -67,7 +67,7 @@ async def test_a_full_disk_is_borne_until_there_is_room(tmp_path: Path, monkeypa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("services.monitor.snapshots.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     for looks in (1, 2):
         await keeper.save([comparison("a"), comparison("b", ended=True)], {})
         assert keeper.unsaved == looks

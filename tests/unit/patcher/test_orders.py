@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.kit.consul.documents import read
 from services.patcher.agent.orders import OrderBook, Orders, are_complete, merged
-from services.patcher.documents import SYNCED, Desired, RouteDocument, Synced, read
+from services.patcher.documents import SYNCED, Desired, RouteDocument, Synced
 
 A, B = Desired(model="a", version=1, digest="d"), Desired(model="b", version=1, digest="d")
 BOTH = Orders(epoch="e1", models={"a": A, "b": B})

@@ -12,7 +12,7 @@ from bmase.patcher.v1 import deployment_pb2, release_pb2
 from bmase.patcher.v1 import release_pb2 as pb
 from bmase.patcher.v1.release_pb2_grpc import ReleaseServiceStub
 
-from services.patcher.documents import ROUTES
+from services.kit.consul.documents import ROUTES
 from tests.integration.patcher.bench import eventually
 from tests.integration.patcher.platform import QUICK, Platform
 from tests.integration.patcher.releases.stage import LockedGateway, ScriptedMonitor

@@ -25,9 +25,10 @@ from services.gateway.documents import RouteDocument, Weighted
 from services.gateway.lock import Hold, held
 from services.kit.config import ServiceSettings
 from services.kit.consul import Consul
+from services.kit.consul.documents import GATEWAYS, PLACEMENTS, ROUTES
 from services.kit.errors import DomainError
 from services.kit.server import GrpcServer, Registration
-from services.patcher.documents import GATEWAYS, PLACEMENTS, ROUTES, GatewayReport
+from services.patcher.documents import GatewayReport
 from tests.integration.patcher.platform import Gateway
 
 E = evidence_pb2.Evidence

@@ -13,7 +13,7 @@ from bmase.patcher.v1 import release_pb2 as pb
 from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2
 
-from services.patcher.documents import ROUTES
+from services.kit.consul.documents import ROUTES
 from tests.integration.patcher.bench import NodeBench, affine_sample, eventually
 from tests.integration.patcher.releases.flight import Flight, R, policy, steady
 from tests.integration.patcher.releases.stage import E, shares

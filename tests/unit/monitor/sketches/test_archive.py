@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from services.monitor.sketches.archive import Unreadable, join, pack, parted, unpack, write
+from services.monitor.sketches.archive import Unreadable, join, pack, parted, unpack
 
 
 def test_what_is_packed_is_unpacked() -> None:
@@ -32,11 +30,3 @@ def test_objects_are_never_unpickled() -> None:
 @pytest.mark.parametrize("parts", [[], [b""], [b"a", b"", b"bcd"]])
 def test_byte_strings_are_joined_and_parted(parts: list[bytes]) -> None:
     assert parted(*join(parts)) == parts
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "x.npz"
-    write(path, b"one")
-    write(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [found.name for found in path.parent.iterdir()] == ["x.npz"]

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bmase.reasons import Reason
+
+from services.kit.errors import DomainError
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replaces the file as a whole, durably; raises OSError and leaves the old one when that fails."""
@@ -26,14 +30,21 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process; OSError when another one has it. The system lets go when the process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+def only_one(folder: Path, what: str) -> Iterator[None]:
+    """Holds the folder for this process, which is a `what`; STORE_UNAVAILABLE when another one has it.
+
+    The system lets go of it when the process ends, however that happens.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(f"another agent works in {folder}: stop it, or give this one its own data_dir") from error
+        except BlockingIOError:
+            raise DomainError(
+                Reason.STORE_UNAVAILABLE,
+                f"another {what} uses {folder}",
+                hint="Stop it, or give this one a data_dir of its own.",
+            ) from None
         yield
 
 

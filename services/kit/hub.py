@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 
 class Hub:
@@ -13,16 +14,15 @@ class Hub:
         self._next = asyncio.Event()
 
     def notify(self) -> None:
+        """Something may have changed."""
         self.count += 1
         self._next.set()
         self._next = asyncio.Event()
 
-    async def wait(self, seen: int, timeout: float) -> int:
-        """Returns when the count is not `seen`, or after the timeout: other processes change the database, too."""
+    async def wait(self, seen: int, timeout: float | None = None) -> int:
+        """Returns when the count is not `seen`, or after the timeout in seconds: for what other processes change."""
         if self.count == seen:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._next.wait()
-            except TimeoutError:
-                pass
         return self.count
