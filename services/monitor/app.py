@@ -90,7 +90,7 @@ class Instance:
             told.registry,
             on_outcome=comparisons.outcome,
             traffic=traffic,
-            dropped_before=lambda model: processor.counts[model].dropped,
+            dropped_before=lambda model: processor.dropped(model),  # noqa: PLW0108 - made below, from what this makes
         )
         processor = ExternalProcessorServicer(insight.pair)
         app.supervise(stack, insight.run(), "insight")

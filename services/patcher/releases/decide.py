@@ -19,7 +19,6 @@ from services.patcher.releases.retreat import (
     not_given_back,
     refused,
     shelter,
-    turn_back,
     unsettled,
 )
 from services.patcher.releases.state import (
@@ -103,7 +102,7 @@ def _noted(release: Release, hold: Hold, seen: Seen) -> Move | None:
     flicker = seen.now - release.held_at < HOLD_EVERY or seen.now - release.said_at < PASSES
     if hold.reason == release.reason or hold.reason in _AS_IT_SHOULD_BE or flicker:
         return None
-    event = Event(Kind.HOLD, hold.message, hold.reason, evidence=seen.evidence.raw if seen.evidence else b"")
+    event = Event(Kind.HOLD, hold.message, hold.reason, evidence=seen.raw_evidence)
     return moved(release, event, seen.now, held_at=seen.now)
 
 
@@ -273,5 +272,3 @@ _RULES: Mapping[Phase, tuple[Rule, ...]] = {
     Phase.ROLLED_BACK: _END,
     Phase.FAILED: _END,
 }
-
-__all__ = ["decide", "done", "outcome", "settle", "standing", "turn_back"]

@@ -104,3 +104,8 @@ class Seen:
     shadow: Shadowed | None = None
     answers: Mapping[tuple[int, int], tuple[Answer, str]] = field(default_factory=dict)  # (step, webhook)
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by the key of the effect
+
+    @property
+    def raw_evidence(self) -> bytes:
+        """As the monitor sent it, for the audit trail; empty without any."""
+        return self.evidence.raw if self.evidence else b""

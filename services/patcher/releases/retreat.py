@@ -87,10 +87,10 @@ def turn_back(release: Release, seen: Seen, abort: Abort) -> Move | Hold:
         words = f"to be rolled back ({abort.message}), but version {release.stable} answers nowhere: "
         words += f"the traffic stays with version {release.candidate} until it does"
         if release.abort is None:
-            event = Event(Kind.HOLD, words, Why.STABLE_LOST, evidence=_raw(seen))
+            event = Event(Kind.HOLD, words, Why.STABLE_LOST, evidence=seen.raw_evidence)
             return moved(release, event, seen.now, abort=abort, held_at=seen.now)
         return Hold(Why.STABLE_LOST, words)
-    event = Event(Kind.ROLLBACK, abort.message, abort.reason, abort.actor, evidence=_raw(seen))
+    event = Event(Kind.ROLLBACK, abort.message, abort.reason, abort.actor, evidence=seen.raw_evidence)
     return moved(
         release,
         event,
@@ -102,10 +102,6 @@ def turn_back(release: Release, seen: Seen, abort: Abort) -> Move | Hold:
         waits_at_gate=False,
         alias=release.stable if release.alias else 0,
     )
-
-
-def _raw(seen: Seen) -> bytes:
-    return seen.evidence.raw if seen.evidence else b""
 
 
 def shelter(release: Release, seen: Seen) -> Move | Hold | None:

@@ -62,7 +62,7 @@ def unapplied(release: Release, seen: Seen) -> Hold | None:
 def _promoted(release: Release, seen: Seen) -> Move:
     words = f"version {release.candidate} has all of the traffic"
     reason = Why.REQUESTED if release.reason == Why.REQUESTED else Why.GOOD
-    event = Event(Kind.PROMOTED, words, reason, evidence=_raw(seen))
+    event = Event(Kind.PROMOTED, words, reason, evidence=seen.raw_evidence)
     return moved(
         release,
         event,
@@ -112,6 +112,8 @@ def _heard(release: Release, seen: Seen) -> Hold | None:
     trouble = seen.troubles.get("comparison")
     if seen.evidence is None:
         return Hold(Why.NO_EVIDENCE, trouble.message if trouble else "the monitor has said nothing yet")
+    if not seen.evidence.time:
+        return Hold(Why.NO_EVIDENCE, "the monitor has counted nothing yet")
     if not _old(release, seen):
         return None
     age = seen.now - seen.evidence.time
@@ -158,7 +160,7 @@ def gate(release: Release, seen: Seen) -> Move | Hold | None:
     words = f"a person has to resume it before {release.policy.steps[upcoming].percent:g} %"
     if release.waits_at_gate:
         return Hold(Why.GATE, words)
-    return moved(release, Event(Kind.GATE, words, Why.GATE, evidence=_raw(seen)), seen.now, waits_at_gate=True)
+    return moved(release, Event(Kind.GATE, words, Why.GATE, evidence=seen.raw_evidence), seen.now, waits_at_gate=True)
 
 
 def webhooks(release: Release, seen: Seen) -> Hold | None:
@@ -174,8 +176,8 @@ def webhooks(release: Release, seen: Seen) -> Hold | None:
 
 
 def next_step(release: Release, seen: Seen) -> Move:
-    words = f"{seen.evidence.message}" if seen.evidence and release.step >= 0 else "the judge listens"
-    return to_step(release, release.step + 1, seen.now, words, evidence=_raw(seen))
+    words = seen.evidence.message if seen.evidence and release.step >= 0 else "the judge listens"
+    return to_step(release, release.step + 1, seen.now, words, evidence=seen.raw_evidence)
 
 
 def to_step(
@@ -196,7 +198,3 @@ def to_step(
         waits_at_gate=False,
         opened=max(release.opened, index),
     )
-
-
-def _raw(seen: Seen) -> bytes:
-    return seen.evidence.raw if seen.evidence else b""

@@ -1,4 +1,4 @@
-"""When stable is asked itself: before any traffic goes back to it, whoever wants that."""
+"""When stable is asked itself, before any traffic goes back to it; and what silence is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from services.patcher.releases.observation import Answer, Deployed, Evidence, Seen, Stand, Verdict
 from services.patcher.releases.policy import Policy
 from services.patcher.releases.retreat import needs_stable
-from services.patcher.releases.state import Abort, Phase, Release
+from services.patcher.releases.state import Abort, Hold, Phase, Release, Why
+from services.patcher.releases.stepping import enough
 
 READY = Deployed(Stand.READY, answers=True)
 POLICY = Policy.model_validate(
@@ -39,3 +40,9 @@ SEEN = Seen(1010.0, stable=READY, candidate=READY)
 )
 def test_whoever_takes_the_traffic_away_asks_stable_first(release: Release, seen: Seen, asked: bool) -> None:
     assert needs_stable(release, seen) is asked
+
+
+def test_a_monitor_that_has_not_counted_yet_is_not_said_to_be_decades_late() -> None:
+    found = enough(STEPPING, replace(SEEN, evidence=Evidence(0.0, Verdict.HOLD)))
+    assert isinstance(found, Hold)
+    assert (found.reason, found.message) == (Why.NO_EVIDENCE, "the monitor has counted nothing yet")
