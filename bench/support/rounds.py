@@ -30,10 +30,10 @@ class Rounds:
 
 
 def order(targets: Sequence[str], number: int) -> list[str]:
-    """Who comes when in round `number`: each round another begins, and every second round runs backwards."""
+    """Who comes when in round `number`: each round another begins, and every second lap of rounds runs backwards."""
     turn = number % len(targets)
     turned = [*targets[turn:], *targets[:turn]]
-    return turned[::-1] if number % 2 else turned
+    return turned[::-1] if number // len(targets) % 2 else turned
 
 
 def interleave(targets: Sequence[str], rounds: int, measure: Callable[[str], float], show: Show) -> Rounds:

@@ -6,6 +6,8 @@ from grafana_foundation_sdk.builders import dashboard
 
 from infra.grafana.panels import Query, choice, lines, number, page, states
 
+_LOG = "envoy_access_logs_open_telemetry_access_log"
+
 
 def triton() -> dashboard.Dashboard:
     """The nodes."""
@@ -109,10 +111,18 @@ def gateway() -> dashboard.Dashboard:
             ),
         ),
         lines(
-            "Samples shown to the monitor",
+            "Shown to the monitor",
             "short",
-            (f"rate(envoy_http_ext_proc_streams_started{{{of}}}[1m])", "{{instance}} begun a second"),
-            (f"rate(envoy_http_ext_proc_streams_failed{{{of}}}[1m])", "{{instance}} failed a second"),
+            *(
+                (f"rate({metric}{{{of}}}[1m])", "{{instance}} " + words)
+                for metric, words in (
+                    (f"{_LOG}_pairs_logs_written", "pairs a second"),
+                    (f"{_LOG}_pairs_logs_dropped", "pairs dropped"),
+                    (f"{_LOG}_bad_requests_logs_written", "bad requests a second"),
+                    (f"{_LOG}_bad_requests_logs_dropped", "bad requests dropped"),
+                    ("envoy_access_log_process_ratelimit_denied", "over the limit"),
+                )
+            ),
         ),
         variables=(choice("instance", "envoy_server_live"),),
     )

@@ -22,7 +22,7 @@ _OF_ENVOY = (
     "envoy_bmase_.+|envoy_server_(live|uptime|memory_.+|concurrency)|envoy_http_downstream_(cx|rq)_active|"
     "envoy_cluster_(membership_.+|upstream_cx_active|upstream_rq_(total|retry|timeout|pending_overflow))|"
     "envoy_(http_rds|cluster_manager_cds|listener_manager_lds|runtime)_update_(rejected|success)|"
-    "envoy_http_ext_proc_stream(s_failed|s_started|_msgs_sent)"
+    "envoy_access_logs_open_telemetry_access_log_.+_logs_(written|dropped)|envoy_access_log_process_ratelimit_denied"
 )
 
 

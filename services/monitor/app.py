@@ -25,9 +25,7 @@ from services.monitor.comparisons import Comparisons
 from services.monitor.config import MonitorSettings
 from services.monitor.encode import arm_message
 from services.monitor.intake import logs as intake_logs
-from services.monitor.intake import processor as intake_processor
 from services.monitor.intake.logs import LogsServicer
-from services.monitor.intake.processor import ExternalProcessorServicer
 from services.monitor.keeping import Keeper
 from services.monitor.metrics import MonitorMetrics
 from services.monitor.scrape import Scraper
@@ -90,14 +88,13 @@ class Instance:
             told.registry,
             on_outcome=comparisons.outcome,
             traffic=traffic,
-            dropped_before=lambda model: processor.dropped(model),  # noqa: PLW0108 - made below, from what this makes
+            dropped_before=lambda model: logs.dropped(model),  # noqa: PLW0108 - made below, from what this makes
         )
-        processor = ExternalProcessorServicer(insight.pair)
+        logs = LogsServicer(comparisons.bad, insight.pair)
         app.supervise(stack, insight.run(), "insight")
         registrations = [
             service.registration(MonitorServicer(comparisons, insight)),
-            intake_logs.registration(LogsServicer(comparisons.bad)),
-            intake_processor.registration(processor),
+            intake_logs.registration(logs),
         ]
         await stack.enter_async_context(GrpcServer(settings, NAME, registrations, telemetry=told, consul=self._consul))
 

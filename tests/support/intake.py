@@ -25,14 +25,12 @@ from services.kit.app import run
 from services.kit.config import ServiceSettings
 from services.kit.consul import Consul as ConsulClient
 from services.kit.server import GrpcServer
-from services.monitor.intake import logs, processor
+from services.monitor.intake import logs
 from services.monitor.intake.events import BadEvent
 from services.monitor.intake.pairs import Pair
 from tests.support.consul import Consul
 from tests.support.ports import free_port
 from tests.support.process import Process
-
-MAX_PAIR_BYTES = 4 << 20
 
 
 class Intake:
@@ -102,9 +100,7 @@ async def build(file: Path, pause: float, stack: AsyncExitStack) -> None:
         tell("pair", asdict(pair) | bodies)
         time.sleep(pause)
 
-    pairs = processor.ExternalProcessorServicer(on_pair, max_pair_bytes=MAX_PAIR_BYTES)
-    events = logs.LogsServicer(lambda event: tell("event", asdict(event)))
-    registrations = [processor.registration(pairs), logs.registration(events)]
+    registrations = [logs.registration(logs.LogsServicer(lambda event: tell("event", asdict(event)), on_pair))]
     await stack.enter_async_context(GrpcServer(settings, "monitor", registrations, telemetry=observed, consul=consul))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.gateway.envoy import capture, descriptors, files, platform, statistics
+from services.gateway.envoy import capture, descriptors, files, platform, shown, statistics
 from services.gateway.envoy.answers import Json
 from services.gateway.envoy.bootstrap import WEIGHTS, bootstrap
 from services.gateway.envoy.clusters import node_clusters, platform_clusters, service_clusters
@@ -51,12 +51,13 @@ class Configuration:
         """Files that depend on settings only. The listeners' version names their content."""
         outer = listeners(self.address, self.files, self.limits, self.api_services, self._source, tls=self.listener_tls)
         outer.append(statistics.listener(self.statistics))
+        allowances = shown.allowances()
         start = bootstrap(self.name, self.admin, self.files, self.limits)
         return {
             self.files.inference_descriptors: descriptors.inference(),
             self.files.api_descriptors: self._api_descriptors,
             self.files.bootstrap: files.as_json(start),
-            self.files.allowance: files.resources(_version(capture.allowance()), [capture.allowance()]),
+            self.files.allowances: files.resources(_version(allowances), allowances),
             self.files.listeners: files.resources(_version(outer), outer),
         }
 

@@ -57,8 +57,6 @@ def arguments(settings: GatewaySettings, bootstrap: Path) -> list[str]:
         # time in which 10,000 models are read.
         "--ignore-unknown-dynamic-fields",
         *("--log-level", {"debug": "debug", "info": "warning"}.get(settings.log_level, settings.log_level)),
-        # A monitor that does not answer is one line a sampled request otherwise; the statistics count them.
-        *("--component-log-level", "ext_proc:error"),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.gateway.envoy import capture, platform, table
+from services.gateway.envoy import capture, platform, shown, table
 from services.gateway.envoy.answers import (
     DEADLINE_EXCEEDED,
     IS_GRPC,
@@ -19,7 +19,7 @@ from services.gateway.envoy.answers import (
 from services.gateway.envoy.clusters import CONNECTION_WINDOW, STREAM_WINDOW
 from services.gateway.envoy.limits import Limits, seconds
 from services.gateway.envoy.paths import BRIDGE, EXTRACTION, INFERENCE, PLATFORM_CLUSTER, TRANSCODER, WRAPPED_CLUSTER
-from services.gateway.envoy.script import LUA, sources
+from services.gateway.envoy.script import LUA, LUA_KIND, sources
 from services.gateway.envoy.snapshot import Endpoint
 
 _HTTP = "envoy.extensions.filters.http."
@@ -59,8 +59,8 @@ class Files:
         return self.folder / "weights.json"
 
     @property
-    def allowance(self) -> Path:
-        return self.folder / "allowance.json"
+    def allowances(self) -> Path:
+        return self.folder / "allowances.json"
 
     @property
     def inference_descriptors(self) -> Path:
@@ -86,7 +86,7 @@ def listeners(
     tls: Json | None = None,
 ) -> list[Json]:
     """All that lead to models. They depend on settings only: a change of routes never touches connections."""
-    manager = _manager(files, _filters(files, limits, api_services, source), limits, source)
+    manager = _manager(files, _filters(files, limits, api_services), limits, source)
     return [_outer(address, manager, tls), _inner(files), _wrapping()]
 
 
@@ -126,6 +126,7 @@ def _internal(name: str, filters: list[Json], **routes: Json) -> Json:
 
 
 def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.Source) -> Json:
+    allowances = watched(files.allowances)
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -133,7 +134,7 @@ def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.
         codec_type="AUTO",
         rds={"route_config_name": table.NAME, "config_source": watched(files.routes)},
         http_filters=filters,
-        access_log=[_statistics(), capture.bad_requests(source, watched(files.allowance))],
+        access_log=[_statistics(), shown.bad_requests(source, allowances), shown.pairs(source, allowances)],
         local_reply_config=_local_replies(limits),
         early_header_mutation_extensions=[_own_headers()],
         # As an edge: x-envoy-* headers of clients, with which they could steer the router, are taken away.
@@ -154,7 +155,7 @@ def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.
     )
 
 
-def _filters(files: Files, limits: Limits, api_services: list[str], source: capture.Source) -> list[Json]:
+def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json]:
     """In the order in which they see a request. What is `disabled` runs only on routes that ask for it."""
     extraction: Json = {"model_name": {}, "model_version": {}}
     method = f"{INFERENCE.strip('/')}.ModelStreamInfer"
@@ -166,8 +167,8 @@ def _filters(files: Files, limits: Limits, api_services: list[str], source: capt
             extractions_by_method={method: {"request_field_extractions": extraction}},
         )
         | {"disabled": True},
-        extension(LUA, _HTTP + "lua.v3.Lua", source_codes=sources(limits)),
-        capture.sampler(source),
+        extension(LUA, LUA_KIND, source_codes=sources(limits)),
+        capture.sampler(),
         _transcoder(files, api_services) | {"disabled": True},
         _bridge() | {"disabled": True},
         _router(),

@@ -9,20 +9,22 @@ from services.gateway.envoy.answers import Json, typed
 from services.gateway.envoy.limits import Limits
 
 LUA = "envoy.filters.http.lua"
+LUA_KIND = "envoy.extensions.filters.http.lua.v3.Lua"
 NAMES = ("unary", "stream", "http", "index")
 
 
 def sources(limits: Limits) -> dict[str, Json]:
     """The scripts by name, with the gateway's limit written into them."""
     refusal = json.dumps({"error": f"the request is larger than the {limits.message_bytes} bytes that are accepted"})
-    head = f"local LIMIT = {limits.message_bytes}\nlocal TOO_LARGE = [[{refusal}]]\n{_text('key')}"
-    return {name: {"inline_string": f"{head}\n{_text(name)}"} for name in NAMES}
+    head = f"local LIMIT = {limits.message_bytes}\nlocal TOO_LARGE = [[{refusal}]]\n{text('key')}"
+    return {name: {"inline_string": f"{head}\n{text(name)}"} for name in NAMES}
 
 
 def passing(name: str) -> Json:
     """The part of a route by which its requests pass the script."""
-    return {LUA: typed("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name=name)}
+    return {LUA: typed(f"{LUA_KIND}PerRoute", name=name)}
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """One of the scripts."""
     return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")

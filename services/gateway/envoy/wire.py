@@ -39,9 +39,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
     "OnMatch": {"matcher": (1, "Matcher"), "action": (2, "Extension")},
     "Extension": {"name": (1, "string"), "typed_config": (2, "any")},
     "envoy.type.matcher.v3.HttpRequestHeaderMatchInput": {"header_name": (1, "string")},
-    "envoy.extensions.filters.http.lua.v3.LuaPerRoute": {"name": (2, "string")},
+    "envoy.extensions.filters.http.lua.v3.LuaPerRoute": {"disabled": (1, "varint"), "name": (2, "string")},
     "envoy.config.route.v3.FilterConfig": {"config": (1, "any"), "disabled": (3, "varint")},
-    "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute": {"disabled": (1, "varint")},
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": {},
     "envoy.config.route.v3.RouteList": {"routes": (1, "envoy.config.route.v3.Route")},
     "envoy.config.route.v3.Route": {

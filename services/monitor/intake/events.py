@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from services.monitor.intake.clients import hashed
-from services.monitor.intake.wire import text
+from services.monitor.intake.clients import client, unnamed
+from services.monitor.intake.records import whole
 
 ANSWERED = "via_upstream"
 
@@ -40,34 +39,22 @@ class BadEvent:
     stuck: bool = True
 
 
-def attributes(pairs: Iterable[Any]) -> dict[str, str]:
-    """OTLP's list of attributes as text; Envoy's `-` stands for nothing."""
-    found = {text(pair.key): text(pair.value.string_value) for pair in pairs}
-    return {key: "" if value == "-" else value for key, value in found.items()}
-
-
 def event(nanoseconds: int, gateway: str, said: Mapping[str, str]) -> BadEvent | None:
     """The event that a log record holds; None when it names no model, so that it is not one of ours."""
     model = said.get("model", "")
     if not model:
         return None
-    sticky, address = said.get("sticky", ""), said.get("address", "")
-    stuck_by = hashed(sticky, said.get("sticky_key", ""), address)
     return BadEvent(
         time=nanoseconds / 1e9,
         gateway=gateway,
         model=model,
-        version=_whole(said.get("version", "")),
-        client=stuck_by or said.get("client") or address,
+        version=whole(said.get("version", "")),
+        client=client(said),
         request_id=said.get("request_id", ""),
         grpc_status=said.get("grpc_status", ""),
-        http_code=_whole(said.get("http_code", "")),
+        http_code=whole(said.get("http_code", "")),
         flags=said.get("flags", ""),
-        duration_ms=float(_whole(said.get("duration_ms", ""))),
+        duration_ms=float(whole(said.get("duration_ms", ""))),
         answered=said.get("details", "") == ANSWERED,
-        stuck=bool(stuck_by) or not sticky,
+        stuck=not unnamed(said),
     )
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else 0

@@ -1,45 +1,35 @@
-"""Puts a request and its answer together from the pieces that Envoy sends. Pure."""
+"""A sampled request and its answer, as the gateway's log of pairs tells them. Pure."""
 
 from __future__ import annotations
 
+import binascii
 import struct
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Literal
+from typing import Literal
 
-from services.monitor.intake import wire
-from services.monitor.intake.clients import hashed
+from services.monitor.intake.clients import client
+from services.monitor.intake.records import whole
 
 Protocol = Literal["grpc", "http"]
 
-# Attributes by the expressions that gateways are told to send.
-ROUTE, VIA, ADDRESS = "xds.route_name", "xds.route_metadata.filter_metadata['bmase']['via']", "source.address"
-HEADER = "request.headers['{}']"
-STICKY = "xds.route_metadata.filter_metadata['bmase']['sticky']"
-STICKY_KEY = f"request.headers[{STICKY}]"
-LENGTH_HEADER = "inference-header-content-length"
-
 _FRAME = struct.Struct(">BI")
-_GRPC_STATUS = (
-    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
-    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
-    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
-)
+# What the gateway's script writes in front of a body in base64, so that one without bytes differs from none.
+_COPIED = "="
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A sampled request and its answer, as they were on the wire.
 
-    time                     when the monitor heard of it; seconds since the epoch
+    time                     when it began; seconds since the epoch
     via                      how the version was chosen: weight, version or override
     client                   what a sticky route hashes; else x-bmase-client, x-bmase-tenant, the address it came from
     request_id               x-request-id, empty when the client sent none; the protocol's own `id` is in `request`
     request, response        gRPC: one message each, `response` is empty when the call failed; HTTP: the bodies
     status                   name of the gRPC status, or the HTTP code
-    duration_ms              from the whole request to the whole answer, as the monitor saw them come
+    duration_ms              from the first byte of the request to the last of the answer, by the gateway's clock
     *_header_length          HTTP with binary tensors: bytes of JSON before them; 0: all is JSON
     *_encoding               HTTP: content-encoding of the body, empty: none
     """
@@ -70,108 +60,51 @@ class Pair:
 class Unfit(Enum):
     """Why what was sampled became no pair."""
 
-    BROKEN = "broken"  # the request ended before its answer did
+    BROKEN = "broken"  # the request ended before its answer did, or a body was larger than the gateway copies
     COMPRESSED = "compressed"  # a gRPC answer that would have to be unpacked
     NOT_OURS = "not ours"  # no version answered
 
 
-@dataclass(slots=True)
-class Assembly:
-    """One request on its way: its body, with attributes; the head of the answer; the body of the answer.
-
-    `take` returns True when the answer is whole. gRPC's trailers are not waited for: a unary answer that has its one
-    message was a success, and a failure is told in the head.
-    """
-
-    gateway: str
-    clock: Callable[[], float] = time.monotonic
-    begun: float = field(default_factory=time.time)
-    size: int = 0
-    _asked_at: float = 0.0
-    _said: dict[str, str] = field(default_factory=dict)
-    _head: dict[str, str] = field(default_factory=dict)
-    _request: list[bytes] = field(default_factory=list)
-    _response: list[bytes] = field(default_factory=list)
-
-    @property
-    def model(self) -> str:
-        """Empty until the first piece has come."""
-        return self._said.get(ROUTE, "")
-
-    @property
-    def grpc(self) -> bool:
-        """The protocol; known with the first piece."""
-        return self._asked("content-type").startswith("application/grpc")
-
-    def take(self, message: Any) -> bool:
-        """One `ProcessingRequest`."""
-        if message.attributes:
-            self._said.update(wire.attributes(message))
-        if message.HasField("request_body"):
-            self._asked_at = self.clock()
-            self._add(self._request, message.request_body)
-            return False
-        if message.HasField("response_headers"):
-            self._head = wire.headers(message.response_headers.headers.headers)
-            return bool(message.response_headers.end_of_stream)
-        if message.HasField("response_body"):
-            self._add(self._response, message.response_body)
-            return bool(message.response_body.end_of_stream) or (self.grpc and self._message_is_whole())
-        return False
-
-    def _add(self, parts: list[bytes], piece: Any) -> None:
-        if piece.body:
-            parts.append(piece.body)
-            self.size += len(piece.body)
-
-    def _message_is_whole(self) -> bool:
-        first = b"".join(self._response[: _FRAME.size])[: _FRAME.size]
-        announced = _FRAME.unpack(first)[1] if len(first) == _FRAME.size else -1
-        return sum(map(len, self._response)) - _FRAME.size == announced
-
-    def _asked(self, name: str) -> str:
-        return self._said.get(HEADER.format(name), "")
-
-    def _client(self) -> str:
-        address = _host(self._said.get(ADDRESS, ""))
-        stuck_by = hashed(self._said.get(STICKY, ""), self._said.get(STICKY_KEY, ""), address)
-        return stuck_by or self._asked("x-bmase-client") or self._asked("x-bmase-tenant") or address
-
-    def pair(self) -> Pair | Unfit:
-        """What came of it, once `take` said that it is whole."""
-        version, grpc = self._head.get("x-bmase-version", ""), self.grpc
-        if not self.model or not version.isdecimal():
-            return Unfit.NOT_OURS
-        request, response = b"".join(self._request), b"".join(self._response)
-        if grpc:
-            bare = _message(request), _message(response)
-            if bare[0] is None or bare[1] is None:
-                return Unfit.COMPRESSED
-            request, response = bare[0], bare[1]
-        asked, head = self._asked, self._head
-        return Pair(
-            time=self.begun,
-            gateway=self.gateway,
-            model=self.model,
-            version=int(version),
-            via=self._said.get(VIA, ""),
-            client=self._client(),
-            request_id=asked("x-request-id"),
-            protocol="grpc" if grpc else "http",
-            request=request,
-            response=response,
-            status=_grpc_status(head.get("grpc-status", "0")) if grpc else head.get(":status", ""),
-            duration_ms=1000 * (self.clock() - self._asked_at),
-            request_header_length=0 if grpc else _whole(asked(LENGTH_HEADER)),
-            response_header_length=0 if grpc else _whole(head.get(LENGTH_HEADER, "")),
-            request_encoding="" if grpc else asked("content-encoding"),
-            response_encoding="" if grpc else head.get("content-encoding", ""),
-        )
+def pair(nanoseconds: int, gateway: str, said: Mapping[str, str]) -> Pair | Unfit:
+    """What a log record holds."""
+    version, grpc = whole(said.get("version", "")), said.get("content_type", "").startswith("application/grpc")
+    if not said.get("model") or not version:
+        return Unfit.NOT_OURS
+    request, response = _body(said.get("request", "")), _body(said.get("response", ""))
+    if request is None or response is None:
+        return Unfit.BROKEN
+    if grpc:
+        request, response = _message(request), _message(response)
+        if request is None or response is None:
+            return Unfit.COMPRESSED
+    return Pair(
+        time=nanoseconds / 1e9,
+        gateway=gateway,
+        model=said["model"],
+        version=version,
+        via=said.get("via", ""),
+        client=client(said),
+        request_id=said.get("request_id", ""),
+        protocol="grpc" if grpc else "http",
+        request=request,
+        response=response,
+        status=said.get("grpc_status") or "UNKNOWN" if grpc else said.get("http_code", ""),
+        duration_ms=whole(said.get("duration_us", "")) / 1000,
+        request_header_length=0 if grpc else whole(said.get("request_length", "")),
+        response_header_length=0 if grpc else whole(said.get("response_length", "")),
+        request_encoding="" if grpc else said.get("request_encoding", ""),
+        response_encoding="" if grpc else said.get("response_encoding", ""),
+    )
 
 
-def _grpc_status(number: str) -> str:
-    place = int(number) if number.isdecimal() else 2
-    return _GRPC_STATUS[place] if place < len(_GRPC_STATUS) else "UNKNOWN"
+def _body(said: str) -> bytes | None:
+    """None: there is no copy, or none that is whole."""
+    if not said.startswith(_COPIED):
+        return None
+    try:
+        return binascii.a2b_base64(said[len(_COPIED) :])
+    except binascii.Error:
+        return None
 
 
 def _message(body: bytes) -> bytes | None:
@@ -180,12 +113,3 @@ def _message(body: bytes) -> bytes | None:
         return b""
     packed, length = _FRAME.unpack_from(body)
     return None if packed or len(body) - _FRAME.size != length else body[_FRAME.size :]
-
-
-def _host(address: str) -> str:
-    """`127.0.0.1` of `127.0.0.1:8080`, `::1` of `[::1]:8080`."""
-    return address.rpartition(":")[0].strip("[]")
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else 0

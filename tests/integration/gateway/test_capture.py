@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,9 +15,11 @@ import tritonclient.http as triton_http
 from bmase.gateway.v1 import route_pb2 as pb
 from tritonclient.grpc import service_pb2
 
+from services.gateway.envoy.capture import BODY_BYTES
+from services.gateway.envoy.shown import SAMPLED
 from services.monitor.intake.pairs import Pair
 from tests.support.gateway import Platform, ask, eventually, fail
-from tests.support.intake import MAX_PAIR_BYTES, Intake
+from tests.support.intake import Intake
 
 SHOWN = "cluster.monitor-pairs.upstream_rq_total"
 
@@ -49,6 +52,7 @@ def platform(shown: tuple[Platform, Intake]) -> Platform:
 
 @pytest.fixture
 def intake(shown: tuple[Platform, Intake]) -> Intake:
+    time.sleep(SAMPLED.seconds + 0.3)  # what others asked arrives before it is forgotten
     shown[1].forget()
     return shown[1]
 
@@ -63,7 +67,7 @@ def only(intake: Intake, count: int = 1) -> list[Pair]:
     """So many pairs, and no more."""
     eventually(lambda: len(intake.pairs()) >= count, f"{count} pairs")
     pairs = intake.pairs()
-    assert len(pairs) == count
+    assert len(pairs) == count, [(p.time, p.model, p.version) for p in pairs]
     return pairs
 
 
@@ -131,7 +135,7 @@ def test_only_inference_is_shown(platform: Platform, intake: Intake, client: tri
 
 
 def test_what_is_too_large_is_left_out(intake: Intake, client: triton_grpc.InferenceServerClient) -> None:
-    x = np.zeros((1, MAX_PAIR_BYTES // 4), np.float32)
+    x = np.zeros((1, BODY_BYTES // 4), np.float32)
     tensor = triton_grpc.InferInput("x", list(x.shape), "FP32")
     tensor.set_data_from_numpy(x)
     assert np.array_equal(client.infer("lin", [tensor]).as_numpy("y"), x)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 
+from services.gateway.envoy.capture import MESSAGES
 from tests.support.gateway import Platform, ask, eventually
 from tests.support.intake import Intake
 from tests.support.load import Load
 
 SAME = {1: (1.0, 0.0), 2: (1.0, 0.0)}
-STREAMS = 64
 MEBIBYTE = 1 << 20
 
 
@@ -80,7 +80,7 @@ def test_it_hangs(platform: Platform, intake: Intake, load: Load) -> None:
         time.sleep(0.05)
     load.assert_no_failures()
     assert slowest(load, begun) < 1
-    assert active <= STREAMS + 8, "each worker may go over by what it has just begun"
+    assert active <= MESSAGES + 8, "each worker may go over by what it has just begun"
     sent = platform.gateway.stat("cluster.monitor-pairs.upstream_rq_total")
     load.wait_for(300)
     assert platform.gateway.stat("cluster.monitor-pairs.upstream_rq_total") == sent, "it is left alone"
@@ -98,7 +98,7 @@ def test_it_is_slow(platform: Platform, intake: Intake, load: Load) -> None:
     load.wait_for(100)
     load.assert_no_failures()
     assert slowest(load, begun) < 1
-    assert platform.gateway.stat("cluster.monitor-pairs.upstream_rq_active") <= STREAMS + 8
+    assert platform.gateway.stat("cluster.monitor-pairs.upstream_rq_active") <= MESSAGES + 8
 
 
 @pytest.mark.parametrize("how", ["suspend", "slow"])

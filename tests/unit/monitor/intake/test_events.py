@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as pb
-from opentelemetry.proto.common.v1 import common_pb2
 
 from services.monitor.intake.events import BadEvent
 from services.monitor.intake.logs import LogsServicer
+from services.monitor.intake.pairs import Pair
 from services.monitor.intake.wire import LogsRequest
+from tests.support import otlp
 
 pytestmark = pytest.mark.anyio
 
+LOG = "bad requests"
 SAID = {
     "model": "digits",
     "version": "3",
@@ -29,28 +30,16 @@ SAID = {
 
 
 def export(*records: dict[str, str]) -> Any:
-    """As it is read after a way over the wire."""
-    return LogsRequest.FromString(exported(*records))
+    return otlp.export(*records, log=LOG)
 
 
-def exported(*records: dict[str, str]) -> bytes:
-    request = pb.ExportLogsServiceRequest()
-    resource = request.resource_logs.add()
-    resource.resource.attributes.append(_pair("gateway", "gw-1"))
-    scope = resource.scope_logs.add()
-    for said in records:
-        record = scope.log_records.add(time_unix_nano=1_500_000_000)
-        record.attributes.extend(_pair(key, value) for key, value in said.items())
-    return request.SerializeToString()
-
-
-def _pair(key: str, value: str) -> common_pb2.KeyValue:
-    return common_pb2.KeyValue(key=key, value=common_pb2.AnyValue(string_value=value))
+def no_pair(pair: Pair) -> None:
+    raise AssertionError("a bad request is no pair")
 
 
 async def test_every_record_is_an_event() -> None:
     seen: list[BadEvent] = []
-    servicer = LogsServicer(seen.append)
+    servicer = LogsServicer(seen.append, no_pair)
     answer = await servicer.Export(export(SAID, {**SAID, "client": "tenant-7", "request_id": "r-1"}), None)
     assert seen[0] == BadEvent(1.5, "gw-1", "digits", 3, "10.0.0.9", "", "UNAVAILABLE", 200, "", 12.0, answered=True)
     assert (seen[1].client, seen[1].request_id) == ("tenant-7", "r-1")
@@ -70,19 +59,19 @@ async def test_every_record_is_an_event() -> None:
 )
 async def test_a_sticky_client_is_what_its_route_hashes(said: dict[str, str], client: str, stuck: bool) -> None:
     seen: list[BadEvent] = []
-    await LogsServicer(seen.append).Export(export({**SAID, **said}), None)
+    await LogsServicer(seen.append, no_pair).Export(export({**SAID, **said}), None)
     assert (seen[0].client, seen[0].stuck) == (client, stuck)
 
 
 async def test_an_answer_of_the_gateway_itself_is_told_apart() -> None:
     seen: list[BadEvent] = []
     local = {"version": "-", "flags": "UH", "http_code": "503", "details": "no_healthy_upstream", "duration_ms": "-"}
-    await LogsServicer(seen.append).Export(export({**SAID, **local}), None)
+    await LogsServicer(seen.append, no_pair).Export(export({**SAID, **local}), None)
     assert (seen[0].version, seen[0].flags, seen[0].answered, seen[0].duration_ms) == (0, "UH", False, 0.0)
 
 
 async def test_what_is_no_event_is_counted_and_said() -> None:
-    servicer = LogsServicer(lambda event: None)
+    servicer = LogsServicer(lambda event: None, no_pair)
     answer = await servicer.Export(export({"model": "-"}, {}), None)
     assert (servicer.received, servicer.unreadable) == (0, 2)
     assert answer.partial_success.rejected_log_records == 2
@@ -90,6 +79,6 @@ async def test_what_is_no_event_is_counted_and_said() -> None:
 
 async def test_a_client_whose_name_is_no_utf8_loses_nobodys_event() -> None:
     seen: list[BadEvent] = []
-    sent = exported({**SAID, "client": "cafX"}, {**SAID, "client": "other"}).replace(b"cafX", b"caf\xe9")
-    await LogsServicer(seen.append).Export(LogsRequest.FromString(sent), None)
+    sent = otlp.exported({**SAID, "client": "cafX"}, {**SAID, "client": "other"}, log=LOG).replace(b"cafX", b"caf\xe9")
+    await LogsServicer(seen.append, no_pair).Export(LogsRequest.FromString(sent), None)
     assert [event.client for event in seen] == ["caf\ufffd", "other"]
