@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +104,84 @@ def test_cli(suite: Suite, place: Path, number: int) -> None:
 @pytest.mark.parametrize(("language", "code"), _blocks("samples.md"), ids=_titles("samples.md"))
 def test_samples(suite: Suite, place: Path, language: str, code: str) -> None:
     assert _run(suite, place, language, code).strip()
+
+
+WATCH_SECONDS = 6.0
+
+
+@pytest.fixture(scope="module")
+def released(suite: Suite, place: Path) -> Iterator[Path]:
+    """`digits` has traffic on version 2, and a version 3 that may follow; everything is sampled."""
+    client = suite.client
+    for number in (2, 3):
+        model = _digits()
+        model.doc_string = f"version {number}"
+        onnx.save(model, place / "digits.onnx")
+        assert client.push("digits", place / "digits.onnx").number == number
+    client.deploy("digits", 2, timeout=60)
+    suite.cli("route", "set", "digits", "2=100")
+    suite.cli("alias", "set", "digits", "stable", "2")
+    client.undeploy("digits", 1, timeout=60)
+    suite.cli("monitor", "capture", "digits", "--opt-in", "--percent", "100")
+    rows = np.random.default_rng(1).random((1000, 1, 28, 28), np.float32)
+    np.save(place / "held_out.npy", rows)
+    with _traffic(suite, rows):
+        suite.until(lambda: suite.cli("monitor", "samples", "digits"), "samples")
+        yield place
+
+
+@contextmanager
+def _traffic(suite: Suite, rows: np.ndarray) -> Iterator[None]:
+    stopping = threading.Event()
+
+    def run() -> None:
+        number = 0
+        while not stopping.wait(0.02):
+            number += 1
+            row = rows[number % len(rows)][None]
+            suite.client.infer("digits", {"image": row}, headers={"x-bmase-client": f"client-{number % 50}"})
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+        assert thread.is_alive(), "a request failed"
+    finally:
+        stopping.set()
+        thread.join(10)
+
+
+def _lines(guide: str) -> list[str]:
+    return [line for language, code in _blocks(guide) if language == "bash" for line in code.splitlines() if line]
+
+
+def _looked_at(suite: Suite, place: Path, line: str) -> str:
+    """What a command prints that does not end, until it is interrupted."""
+    words = shlex.split(line, comments=True)
+    command = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+    running = subprocess.Popen(command, cwd=place, env=suite.environment, stdout=subprocess.PIPE, text=True)
+    try:
+        shown, _ = running.communicate(timeout=WATCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGINT)
+        shown, _ = running.communicate(timeout=15)
+        assert running.returncode == 130, shown
+    return shown
+
+
+@pytest.mark.parametrize("line", _lines("releases.md"))
+def test_releases(suite: Suite, released: Path, line: str) -> None:
+    """One release from its start to its report."""
+    watching = " watch " in line
+    assert (_looked_at(suite, released, line) if watching else _run(suite, released, "bash", line)).strip()
+    if line.startswith("bmase release report"):
+        assert "<svg" in (released / "release.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("language", "code"), _blocks("drift.md"), ids=_titles("drift.md"))
+def test_drift(suite: Suite, released: Path, language: str, code: str) -> None:
+    for part in code.splitlines() if language == "bash" else [code]:
+        if "--watch" in part:
+            _looked_at(suite, released, part)
+        else:
+            assert _run(suite, released, language, part).strip()
