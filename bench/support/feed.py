@@ -79,7 +79,7 @@ async def feed(count: int) -> dict[str, float]:
             consul = await stack.enter_async_context(Consul.of(settings))
             captures = Captures(settings.data_dir / "captures.json", consul)
             metrics = CollectorRegistry()
-            nothing = {"on_outcome": _ignored, "traffic": _quiet, "dropped_before": lambda model: 0}
+            nothing = {"on_outcome": _ignored, "traffic": _quiet}
             insight = await insight_build.build(stack, settings, consul, captures, metrics, **nothing)
             running = asyncio.create_task(insight.run())
             resident = []

@@ -120,7 +120,7 @@ def gateway() -> dashboard.Dashboard:
                     (f"{_LOG}_pairs_logs_dropped", "pairs dropped"),
                     (f"{_LOG}_bad_requests_logs_written", "bad requests a second"),
                     (f"{_LOG}_bad_requests_logs_dropped", "bad requests dropped"),
-                    ("envoy_access_log_process_ratelimit_denied", "over the limit"),
+                    ("envoy_access_log_process_ratelimit_denied", "bad requests over the limit"),
                 )
             ),
         ),

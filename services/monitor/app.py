@@ -88,13 +88,11 @@ class Instance:
             told.registry,
             on_outcome=comparisons.outcome,
             traffic=traffic,
-            dropped_before=lambda model: logs.dropped(model),  # noqa: PLW0108 - made below, from what this makes
         )
-        logs = LogsServicer(comparisons.bad, insight.pair)
         app.supervise(stack, insight.run(), "insight")
         registrations = [
             service.registration(MonitorServicer(comparisons, insight)),
-            intake_logs.registration(logs),
+            intake_logs.registration(LogsServicer(comparisons.bad, insight.pair, insight.lost)),
         ]
         await stack.enter_async_context(GrpcServer(settings, NAME, registrations, telemetry=told, consul=self._consul))
 

@@ -63,7 +63,6 @@ class Parts:
     alerts: Alerts
     webhook: Webhook | None
     traffic: Traffic
-    dropped_before: Callable[[str], int]  # by intake
 
 
 class Insight:
@@ -77,6 +76,10 @@ class Insight:
     def pair(self, pair: Pair) -> None:
         """A sampled request and its answer; dropped and counted when there is no room."""
         self.looking.pair(pair)
+
+    def lost(self, model: str) -> None:
+        """A sampled request of which there is no pair."""
+        self.looking.lost(model)
 
     async def restore(self) -> None:
         """What an earlier life wrote; once, before anything else."""
@@ -140,7 +143,7 @@ class Insight:
         parts, looking = self._parts, self.looking
         made = parts.captures.message(model)
         made.sampled = looking.sampled[model]
-        made.dropped = looking.dropped[model] + parts.writer.dropped[model] + parts.dropped_before(model)
+        made.dropped = looking.dropped[model] + parts.writer.dropped[model]
         made.stored_bytes = parts.writer.sizes.get(model, 0)
         return made
 

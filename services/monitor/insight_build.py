@@ -46,7 +46,6 @@ async def build(
     *,
     on_outcome: Callable[[OutcomeEvent], None],
     traffic: Traffic,
-    dropped_before: Callable[[str], int],
 ) -> Insight:
     """Waits for no store. What it opens is closed, and what it learnt written, when the stack unwinds."""
     store = open_store(settings.samples_url, settings.samples_memory_bytes)
@@ -66,7 +65,6 @@ async def build(
         alerts=alerts,
         webhook=webhook,
         traffic=traffic,
-        dropped_before=dropped_before,
     )
     captures.on_change = partial(_forget, captures, parts)
     insight = Insight(parts)

@@ -95,12 +95,15 @@ async def build(file: Path, pause: float, stack: AsyncExitStack) -> None:
     def tell(kind: str, content: dict[str, Any]) -> None:
         out.write(json.dumps({kind: content}) + "\n")
 
+    def on_event(event: BadEvent) -> None:
+        tell("event", asdict(event))
+
     def on_pair(pair: Pair) -> None:
         bodies = {name: base64.b64encode(getattr(pair, name)).decode() for name in ("request", "response")}
         tell("pair", asdict(pair) | bodies)
         time.sleep(pause)
 
-    registrations = [logs.registration(logs.LogsServicer(lambda event: tell("event", asdict(event)), on_pair))]
+    registrations = [logs.registration(logs.LogsServicer(on_event, on_pair, lambda model: None))]
     await stack.enter_async_context(GrpcServer(settings, "monitor", registrations, telemetry=observed, consul=consul))
 
 

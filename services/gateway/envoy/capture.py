@@ -12,6 +12,7 @@ from math import floor
 
 from services.gateway.envoy.answers import Json, extension, header, typed
 from services.gateway.envoy.clusters import http2, service
+from services.gateway.envoy.limits import Limits
 from services.gateway.envoy.script import LUA_KIND, text
 from services.gateway.envoy.snapshot import Capture, Endpoint, ModelRoute
 
@@ -27,10 +28,11 @@ BY_ADDRESS = "source address"
 SLOW_KEY = "capture.slow_ms"
 TOKEN_VARIABLE = "BMASE_GATEWAY_MONITOR_TOKEN"  # noqa: S105 - its name, not a token
 
-# Of one body; of larger ones the monitor hears that they were.
-BODY_BYTES = 4 << 20
-# Messages of a log that may be on their way to the monitor at once; what comes then is dropped.
-MESSAGES = 8
+# Of one body; of larger ones the monitor hears that they were. Copying both takes 10 us a KiB of the worker's time.
+BODY_BYTES = 1 << 20
+# Messages of one log that may be on their way to the monitor at once; what comes then is dropped. Each worker of Envoy
+# sends its own, all at the same moments.
+MESSAGES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,9 @@ def thinned(routes: list[Json], capture: Capture, shares: Sampling) -> list[Json
     return made
 
 
-def sampler() -> Json:
+def sampler(limits: Limits) -> Json:
     """The filter that copies bodies. It is off; a request's first route switches it on."""
-    script = f"local LIMIT = {BODY_BYTES}\n{text('pair')}"
+    script = f"local LIMIT = {BODY_BYTES}\nlocal PER_SECOND = {limits.captures_per_worker}\n{text('pair')}"
     return extension(SAMPLER, LUA_KIND, default_source_code={"inline_string": script}) | {"disabled": True}
 
 

@@ -51,14 +51,13 @@ class Configuration:
         """Files that depend on settings only. The listeners' version names their content."""
         outer = listeners(self.address, self.files, self.limits, self.api_services, self._source, tls=self.listener_tls)
         outer.append(statistics.listener(self.statistics))
-        allowances = shown.allowances()
         start = bootstrap(self.name, self.admin, self.files, self.limits)
         return {
             self.files.inference_descriptors: descriptors.inference(),
             self.files.api_descriptors: self._api_descriptors,
             self.files.bootstrap: files.as_json(start),
-            self.files.allowances: files.resources(_version(allowances), allowances),
-            self.files.listeners: files.resources(_version(outer), outer),
+            self.files.listeners: _resources(outer),
+            self.files.allowance: _resources([shown.allowance()]),
         }
 
     def clusters(self, sets: Mapping[str, tuple[str, ...]], snapshot: Snapshot, inherited: Iterable[Json] = ()) -> Made:
@@ -98,6 +97,10 @@ class Configuration:
         """What Envoy starts with when nothing is known yet."""
         empty = Snapshot()
         return [self.clusters({}, empty), self.routes({}), self.platform({}), self.weights({})]
+
+
+def _resources(content: list[Json]) -> bytes:
+    return files.resources(_version(content), content)
 
 
 def _version(content: object) -> str:

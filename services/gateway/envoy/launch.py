@@ -47,7 +47,7 @@ def prepare(settings: GatewaySettings) -> Path:
 
 def arguments(settings: GatewaySettings, bootstrap: Path) -> list[str]:
     """Envoy's command line. Hot restart is off: with it, two gateways on a machine meet in shared memory."""
-    workers = settings.envoy_workers or len(os.sched_getaffinity(0))
+    workers = settings.workers
     return [
         *("-c", str(bootstrap)),
         *("--concurrency", str(workers)),

@@ -11,15 +11,16 @@ MEBIBYTE = 1024 * 1024
 class Limits:
     """Seconds and bytes; see `services.gateway.config` for how they are set.
 
-    message_bytes      the largest unary request
-    timeout            of a unary request after it arrived; 0: none
-    receive            how long a unary request may take to arrive
-    stream_idle        of any stream in which nothing moves
-    retries            of a request that no node has begun to work on
-    requests           in flight on one set of nodes
-    connections        of clients
-    heap_bytes         at which Envoy begins to shed load
-    capture_percent    of the requests are shown to the monitor, of models that say nothing else
+    message_bytes         the largest unary request
+    timeout               of a unary request after it arrived; 0: none
+    receive               how long a unary request may take to arrive
+    stream_idle           of any stream in which nothing moves
+    retries               of a request that no node has begun to work on
+    requests              in flight on one set of nodes
+    connections           of clients
+    heap_bytes            at which Envoy begins to shed load
+    capture_percent       of the requests are shown to the monitor, of models that say nothing else
+    captures_per_worker   requests of all models that one worker of Envoy shows in a second at most
     """
 
     message_bytes: int = 64 * MEBIBYTE
@@ -31,6 +32,7 @@ class Limits:
     connections: int = 10_000
     heap_bytes: int = 4096 * MEBIBYTE
     capture_percent: float = 1.0
+    captures_per_worker: int = 1000
 
 
 def seconds(value: float) -> str:

@@ -59,8 +59,8 @@ class Files:
         return self.folder / "weights.json"
 
     @property
-    def allowances(self) -> Path:
-        return self.folder / "allowances.json"
+    def allowance(self) -> Path:
+        return self.folder / "allowance.json"
 
     @property
     def inference_descriptors(self) -> Path:
@@ -126,7 +126,7 @@ def _internal(name: str, filters: list[Json], **routes: Json) -> Json:
 
 
 def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.Source) -> Json:
-    allowances = watched(files.allowances)
+    logs = [shown.bad_requests(source, watched(files.allowance)), shown.pairs(source)]
     return extension(
         "envoy.filters.network.http_connection_manager",
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -134,7 +134,7 @@ def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.
         codec_type="AUTO",
         rds={"route_config_name": table.NAME, "config_source": watched(files.routes)},
         http_filters=filters,
-        access_log=[_statistics(), shown.bad_requests(source, allowances), shown.pairs(source, allowances)],
+        access_log=[_statistics(), *logs],
         local_reply_config=_local_replies(limits),
         early_header_mutation_extensions=[_own_headers()],
         # As an edge: x-envoy-* headers of clients, with which they could steer the router, are taken away.
@@ -168,7 +168,7 @@ def _filters(files: Files, limits: Limits, api_services: list[str]) -> list[Json
         )
         | {"disabled": True},
         extension(LUA, LUA_KIND, source_codes=sources(limits)),
-        capture.sampler(),
+        capture.sampler(limits),
         _transcoder(files, api_services) | {"disabled": True},
         _bridge() | {"disabled": True},
         _router(),

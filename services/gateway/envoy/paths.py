@@ -96,7 +96,7 @@ def _reading(limits: Limits, sampled: float) -> list[Json]:
     by_chance = capture.chance(sampled)
     shown = [
         reading({"path": f"{calls}Infer"} | by_chance, _through(capture.SAMPLER, script="unary"), **in_time),
-        reading({"prefix": "/v2/models/"} | by_chance, _through(capture.SAMPLER, script="http"), infer),
+        reading({"prefix": "/v2/models/"} | by_chance, _through(capture.SAMPLER, script="http"), infer, **in_time),
     ]
     return [
         *(shown if sampled > 0 else []),

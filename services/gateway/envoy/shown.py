@@ -14,25 +14,46 @@ from services.gateway.envoy.capture import EVENTS, NAMESPACE, PAIRS, SLOW_KEY, S
 # What the sampler's script keeps bodies under, until the request has ended.
 COPIES = "bmase.pair"
 NEVER = 2**32 - 1
+# More bad requests are not told; what is counted and not told holds a release up, it never speaks for it.
+BAD_PER_SECOND = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Log:
     """One kind of what is shown.
 
-    per_second    more are not sent: bad requests that are counted and not told hold a release up, never speak for it
-    bytes         sent when so much has come together, or after `seconds`
+    bytes    sent when so much has come together, or after `seconds`
+    said     what is told of each, by Envoy's format
     """
 
     name: str
     cluster: str
-    per_second: int
     bytes: int
     seconds: float
+    said: Mapping[str, str]
 
+    def logger(self, source: Source, which: Json) -> Json:
+        """What bounds a monitor that does not answer is its cluster's circuit breaker: this log takes no timeout."""
+        # Deprecated, and the only place from which Envoy 1.40 reads the buffer's fields: those at the top of the
+        # configuration are accepted and ignored.
+        sending = {
+            "log_name": self.name,
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": self.cluster}},
+            "buffer_flush_interval": f"{self.seconds:g}s",
+            "buffer_size_bytes": self.bytes,
+        }
+        logger = extension(
+            "envoy.access_loggers.open_telemetry",
+            "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+            common_config=sending,
+            disable_builtin_labels=True,
+            resource_attributes=_listed({"gateway": source.name, "log": self.name}),
+            attributes=_listed(self.said),
+            stat_prefix=self.name,
+        )
+        return logger | {"filter": which}
 
-BAD_REQUESTS = Log("bad requests", EVENTS, per_second=2000, bytes=64 << 10, seconds=0.1)
-SAMPLED = Log("pairs", PAIRS, per_second=1000, bytes=256 << 10, seconds=1.0)
 
 _FACTS = f"xds.route_metadata.filter_metadata['{NAMESPACE}']"
 _WHO = {
@@ -64,50 +85,31 @@ _OF_PAIRS = {
 }
 
 
-def allowances() -> list[Json]:
-    """How many of each kind are told at most, as resources of a file of their own."""
-    return [_allowance(log) for log in (BAD_REQUESTS, SAMPLED)]
+def _listed(pairs: Mapping[str, str]) -> Json:
+    return {"values": [{"key": key, "value": {"string_value": value}} for key, value in pairs.items()]}
 
 
-def _allowance(log: Log) -> Json:
-    rate = {"max_tokens": log.per_second, "tokens_per_fill": log.per_second, "fill_interval": "1s"}
+BAD_REQUESTS = Log("bad_requests", EVENTS, bytes=64 << 10, seconds=0.1, said=_WHO | _OF_BAD)
+SAMPLED = Log("pairs", PAIRS, bytes=256 << 10, seconds=1.0, said=_WHO | _OF_PAIRS)
+
+
+def allowance() -> Json:
+    """How many bad requests are told at most, as the one resource of a file. Envoy has one such limit, not two."""
+    rate = {"max_tokens": BAD_PER_SECOND, "tokens_per_fill": BAD_PER_SECOND, "fill_interval": "1s"}
     resource = typed("envoy.type.v3.TokenBucket", **rate)
-    return typed("envoy.service.discovery.v3.Resource", name=log.name, version="1", resource=resource)
+    return typed("envoy.service.discovery.v3.Resource", name=BAD_REQUESTS.name, version="1", resource=resource)
 
 
-def bad_requests(source: Source, allowances_file: Json) -> Json:
-    """Those by weight of models under judgement; `allowances_file` is where `allowances` are watched."""
+def bad_requests(source: Source, allowance_file: Json) -> Json:
+    """Those by weight of models under judgement; `allowance_file` is where `allowance` is watched."""
     bad = _any(_all(_failed(), _cel(_JUDGED)), _all(_took_long(), _cel(_SLOW)))
-    return _log(BAD_REQUESTS, source, _WHO | _OF_BAD, _all(bad, _allowed(BAD_REQUESTS, allowances_file)))
+    return BAD_REQUESTS.logger(source, _all(bad, _allowed(BAD_REQUESTS.name, allowance_file)))
 
 
-def pairs(source: Source, allowances_file: Json) -> Json:
-    """Those whose request the sampler has seen whole."""
+def pairs(source: Source) -> Json:
+    """Those of whose request the sampler has said something."""
     seen = {"matcher": {"filter": COPIES, "path": [{"key": "request"}], "value": {"present_match": True}}}
-    sampled = {"metadata_filter": {**seen, "match_if_key_not_found": False}}
-    return _log(SAMPLED, source, _WHO | _OF_PAIRS, _all(sampled, _allowed(SAMPLED, allowances_file)))
-
-
-def _log(log: Log, source: Source, said: Mapping[str, str], condition: Json) -> Json:
-    kind = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
-    # At the top of the configuration Envoy 1.40 reads over both of the buffer's fields.
-    sending = {
-        "log_name": log.name,
-        "transport_api_version": "V3",
-        "grpc_service": {"envoy_grpc": {"cluster_name": log.cluster}, "timeout": "1s"},
-        "buffer_flush_interval": f"{log.seconds:g}s",
-        "buffer_size_bytes": log.bytes,
-    }
-    logger = extension(
-        "envoy.access_loggers.open_telemetry",
-        kind,
-        common_config=sending,
-        disable_builtin_labels=True,
-        resource_attributes=_listed({"gateway": source.name, "log": log.name}),
-        attributes=_listed(said),
-        stat_prefix=log.name.replace(" ", "_"),
-    )
-    return logger | {"filter": condition}
+    return SAMPLED.logger(source, {"metadata_filter": {**seen, "match_if_key_not_found": False}})
 
 
 _JUDGED = f"{_FACTS}['judged'] == 'yes'"
@@ -141,9 +143,9 @@ def _cel(expression: str) -> Json:
     }
 
 
-def _allowed(log: Log, file: Json) -> Json:
+def _allowed(resource: str, file: Json) -> Json:
     kind = "envoy.extensions.access_loggers.filters.process_ratelimit.v3.ProcessRateLimitFilter"
-    bucket = {"resource_name": log.name, "config_source": file}
+    bucket = {"resource_name": resource, "config_source": file}
     name = "envoy.access_loggers.extension_filters.process_ratelimit"
     return {"extension_filter": extension(name, kind, dynamic_config=bucket)}
 
@@ -154,7 +156,3 @@ def _all(*filters: Json) -> Json:
 
 def _any(*filters: Json) -> Json:
     return {"or_filter": {"filters": list(filters)}}
-
-
-def _listed(pairs: Mapping[str, str]) -> Json:
-    return {"values": [{"key": key, "value": {"string_value": value}} for key, value in pairs.items()]}

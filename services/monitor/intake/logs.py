@@ -1,14 +1,13 @@
 """Receives what gateways show: an OTLP logs service, which their access logs are sent to.
 
-    LogsServicer(on_bad, on_pair)    .received and .unreadable count records; .dropped(model) counts pairs
-    registration(servicer)           for `services.kit.server.GrpcServer`
+    LogsServicer(on_bad, on_pair, on_lost)
+    registration(servicer)    for `services.kit.server.GrpcServer`
 
 What it cannot read is refused in its answer, as the protocol has it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,18 +29,20 @@ PAIRS = "pairs"
 
 
 class LogsServicer:
-    """Hands every bad event to `on_bad` and every pair to `on_pair`, in the order of arrival; both must be quick."""
+    """Hands every bad event to `on_bad` and every pair to `on_pair`, in the order of arrival; they must be quick.
 
-    def __init__(self, on_bad: Callable[[BadEvent], None], on_pair: Callable[[Pair], None]) -> None:
+    `on_lost` gets the model of a sampled request that became no pair. A record that cannot be read costs no other one.
+    """
+
+    def __init__(
+        self,
+        on_bad: Callable[[BadEvent], None],
+        on_pair: Callable[[Pair], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
         self._on_bad = on_bad
         self._on_pair = on_pair
-        self._dropped: Counter[str] = Counter()
-        self.received = 0
-        self.unreadable = 0
-
-    def dropped(self, model: str) -> int:
-        """Sampled requests of a model that became no pair, since the service started."""
-        return self._dropped[model]
+        self._on_lost = on_lost
 
     async def Export(self, request: Any, context: Any) -> pb.ExportLogsServiceResponse:  # noqa: N802
         refused = 0
@@ -50,19 +51,24 @@ class LogsServicer:
             take = self._pair if of.get("log") == PAIRS else self._bad
             for scope in resource.scope_logs:
                 for record in scope.log_records:
-                    said = attributes(record.attributes)
-                    refused += not take(record.time_unix_nano, of.get("gateway", ""), said)
-        self.unreadable += refused
+                    refused += not self._read(take, of.get("gateway", ""), record)
         return pb.ExportLogsServiceResponse(
             partial_success=pb.ExportLogsPartialSuccess(rejected_log_records=refused) if refused else None
         )
+
+    def _read(self, take: Callable[[int, str, dict[str, str]], bool], gateway: str, record: Any) -> bool:
+        """Whether it is one of ours; clients write parts of it, so whatever is in it may only cost itself."""
+        try:
+            return take(record.time_unix_nano, gateway, attributes(record.attributes))
+        except Exception:
+            log.exception("intake.unreadable", gateway=gateway)
+            return False
 
     def _bad(self, nanoseconds: int, gateway: str, said: dict[str, str]) -> bool:
         """Whether it is one of ours."""
         found = event(nanoseconds, gateway, said)
         if found is None:
             return False
-        self.received += 1
         self._on_bad(found)
         return True
 
@@ -72,7 +78,7 @@ class LogsServicer:
         if isinstance(found, Pair):
             self._on_pair(found)
         elif found is not Unfit.NOT_OURS:
-            self._dropped[said["model"]] += 1
+            self._on_lost(said["model"])
         return True
 
 

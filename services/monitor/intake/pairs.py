@@ -60,7 +60,7 @@ class Pair:
 class Unfit(Enum):
     """Why what was sampled became no pair."""
 
-    BROKEN = "broken"  # the request ended before its answer did, or a body was larger than the gateway copies
+    BROKEN = "broken"  # the answer was not whole, or a body was larger than the gateway copies
     COMPRESSED = "compressed"  # a gRPC answer that would have to be unpacked
     NOT_OURS = "not ours"  # no version answered
 

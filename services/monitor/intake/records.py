@@ -7,6 +7,8 @@ from typing import Any
 
 from services.monitor.intake.wire import text
 
+DIGITS = 18
+
 
 def attributes(pairs: Iterable[Any]) -> dict[str, str]:
     """OTLP's list of attributes as text; Envoy's `-` stands for nothing."""
@@ -15,5 +17,5 @@ def attributes(pairs: Iterable[Any]) -> dict[str, str]:
 
 
 def whole(text: str) -> int:
-    """A number; 0 for what is none."""
-    return int(text) if text.isdecimal() else 0
+    """A number; 0 for what is none. Clients write some of these texts."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else 0

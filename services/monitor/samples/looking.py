@@ -135,6 +135,12 @@ class Looking:
         self._idle.clear()
         self._wake.set()
 
+    def lost(self, model: str) -> None:
+        """Counts a request that was sampled and did not become a pair."""
+        if not self._settings_of(model).opt_out:
+            self.sampled[model] += 1
+            self.dropped[model] += 1
+
     async def looked(self) -> None:
         """Returns when all that was taken has been looked at."""
         await self._idle.wait()

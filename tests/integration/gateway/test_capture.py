@@ -21,6 +21,7 @@ from services.monitor.intake.pairs import Pair
 from tests.support.gateway import Platform, ask, eventually, fail
 from tests.support.intake import Intake
 
+FLUSHED = SAMPLED.seconds + 0.3
 SHOWN = "cluster.monitor-pairs.upstream_rq_total"
 
 
@@ -52,7 +53,7 @@ def platform(shown: tuple[Platform, Intake]) -> Platform:
 
 @pytest.fixture
 def intake(shown: tuple[Platform, Intake]) -> Intake:
-    time.sleep(SAMPLED.seconds + 0.3)  # what others asked arrives before it is forgotten
+    time.sleep(FLUSHED)  # what others asked arrives before it is forgotten
     shown[1].forget()
     return shown[1]
 
@@ -64,8 +65,9 @@ def client(platform: Platform) -> Iterator[triton_grpc.InferenceServerClient]:
 
 
 def only(intake: Intake, count: int = 1) -> list[Pair]:
-    """So many pairs, and no more."""
+    """So many pairs, and no more in the time in which more would have come."""
     eventually(lambda: len(intake.pairs()) >= count, f"{count} pairs")
+    time.sleep(FLUSHED)
     pairs = intake.pairs()
     assert len(pairs) == count, [(p.time, p.model, p.version) for p in pairs]
     return pairs
@@ -130,6 +132,7 @@ def test_only_inference_is_shown(platform: Platform, intake: Intake, client: tri
     client.async_stream_infer("lin", [tensor])
     eventually(lambda: answers, "the stream's answer")
     client.stop_stream()
+    time.sleep(FLUSHED)
     assert platform.gateway.stat(SHOWN) == before
     assert intake.pairs() == []
 
@@ -192,5 +195,6 @@ def test_a_document_changes_what_is_shown_and_without_it_the_default_holds(
     intake.forget()
     for _ in range(50):
         ask(client, "lin")
+    time.sleep(FLUSHED)
     assert intake.pairs() == []
     platform.show("lin", percent=100)

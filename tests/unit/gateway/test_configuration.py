@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.config import GatewaySettings
-from services.gateway.envoy import capture, files, models, wire
+from services.gateway.envoy import capture, files, models, paths, wire
 from services.gateway.envoy.capture import Sampling
 from services.gateway.envoy.configuration import Configuration
 from services.gateway.envoy.limits import Limits, seconds
@@ -117,6 +117,18 @@ def test_the_sampler_sees_the_greatest_share_and_nothing_without_a_monitor(tmp_p
     assert capture.SAMPLER.encode() not in made.routes({"m": TWO}, monitored=False).data
     none = dataclasses.replace(made, limits=Limits(capture_percent=0))
     assert capture.SAMPLER.encode() not in none.routes({"m": TWO}, monitored=True).data
+
+
+def test_what_is_sampled_is_read_like_everything_else() -> None:
+    routes = paths.fallthrough([], Limits(), 1)
+    for number, sampled in enumerate(route for route in routes if "runtime_fraction" in route["match"]):
+        through = dict(sampled["typed_per_filter_config"])
+        assert through.pop(capture.SAMPLER)
+        plain = {**sampled, "typed_per_filter_config": through}
+        plain["match"] = {key: value for key, value in sampled["match"].items() if key != "runtime_fraction"}
+        if number == 1:  # over HTTP only inference is sampled, and one route reads all that is asked of models
+            plain["match"]["headers"] = plain["match"]["headers"][:1]
+        assert plain in routes
 
 
 def test_the_log_looks_closer_only_at_what_is_slow_for_some_model() -> None:

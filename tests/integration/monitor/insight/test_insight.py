@@ -57,7 +57,6 @@ class Room:
                 self.metrics,
                 on_outcome=self.events.append,
                 traffic=traffic,
-                dropped_before=lambda model: 3,
             )
             task = asyncio.create_task(insight.run())
             yield insight
@@ -119,8 +118,9 @@ async def test_samples_are_listed_latest_first_page_by_page(room: Room) -> None:
         await room.settled(insight)
         assert [one.request_id for one in await listed(insight, page_size=10)] == [f"r-{n}" for n in range(24, -1, -1)]
         assert [one.version for one in await listed(insight, page_size=5, version=2)] == [2] * 12
+        insight.lost("digits")
         shown = await insight.GetCapture(pb.GetCaptureRequest(name="captures/digits"))
-        assert (shown.percent, shown.sampled, shown.dropped) == (1.0, 25, 3)
+        assert (shown.percent, shown.sampled, shown.dropped) == (1.0, 26, 1)
         other = pb.ListSamplesRequest(model="models/digits", page_size=10)
         token = (await insight.ListSamples(other)).next_page_token
         with pytest.raises(DomainError) as refused:
