@@ -1,0 +1,115 @@
+"""What a job did and said, as lines of its journal. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress
+
+LONGEST_LINE = 4000
+TRAINER = -1  # of `LogLine.worker`
+
+
+class Kind(StrEnum):
+    """Of an event (`WatchJobRequest.Kind`)."""
+
+    STATE = "state"
+    PROGRESS = "progress"
+    METRICS = "metrics"
+    LOG = "log"
+    CHECKPOINT = "checkpoint"
+
+
+# Told so often that only the latest are kept.
+CHATTER = frozenset({Kind.PROGRESS, Kind.METRICS, Kind.LOG})
+
+
+class Stream(StrEnum):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    actor: str = ""
+    cause: Cause = Cause.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Values that were reported together."""
+
+    step: int
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line without its end; `worker` is its rank."""
+
+    text: str
+    worker: int = TRAINER
+    stream: Stream = Stream.STDOUT
+
+
+Body = StateChange | Progress | Metrics | LogLine | Checkpoint
+
+_KINDS: dict[type, Kind] = {
+    StateChange: Kind.STATE,
+    Progress: Kind.PROGRESS,
+    Metrics: Kind.METRICS,
+    LogLine: Kind.LOG,
+    Checkpoint: Kind.CHECKPOINT,
+}
+_ADAPTERS: dict[Kind, TypeAdapter[Any]] = {kind: TypeAdapter(body) for body, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's journal. `offset` is given when it is kept."""
+
+    time: float
+    attempt: int
+    body: Body
+    offset: int = 0
+
+    @property
+    def kind(self) -> Kind:
+        return _KINDS[type(self.body)]
+
+
+def body_json(event: Event) -> str:
+    """The body as it is stored; a line that is too long is cut."""
+    body = event.body
+    if isinstance(body, LogLine) and len(body.text) > LONGEST_LINE:
+        body = LogLine(f"{body.text[: LONGEST_LINE - 1]}…", body.worker, body.stream)
+    return _ADAPTERS[event.kind].dump_json(body).decode()
+
+
+def body_from(kind: Kind, document: str) -> Body:
+    """The body that was stored."""
+    body: Body = _ADAPTERS[kind].validate_json(document)
+    return body
+
+
+def between(before: Job | None, after: Job, now: float) -> list[Event]:
+    """What a change of the job is to be told as; in the order in which it is to be read."""
+    attempt = after.attempts[-1].number if after.attempts else 0
+    told: list[Body] = []
+    if before is None or before.progress != after.progress:
+        told += [] if after.progress == Progress() else [after.progress]
+    known = before.checkpoints if before else ()
+    told += [checkpoint for checkpoint in after.checkpoints if checkpoint not in known]
+    if before is None or before.phase is not after.phase:
+        told.append(StateChange(after.phase, after.reason, after.message, after.actor, after.cause))
+    elif before.stop is None and after.stop is not None:
+        stop = after.stop
+        told.append(StateChange(after.phase, f"STOPPING_{stop.cause.name}", stop.message, stop.actor, stop.cause))
+    return [Event(now, attempt, body) for body in told]
