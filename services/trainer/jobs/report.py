@@ -104,7 +104,7 @@ def _split(split: Split) -> pb.SplitPolicy:
 def _resources(resources: Resources) -> pb.Resources:
     return pb.Resources(
         workers=resources.workers,
-        cpus=resources.millicpus / 1000,
+        cpus=resources.cpus,
         memory_bytes=resources.memory_bytes,
         gpus=resources.gpus,
         time_limit=_duration(resources.time_limit),

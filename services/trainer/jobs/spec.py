@@ -67,6 +67,12 @@ def _uri(value: str) -> str:
     return value
 
 
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise refuse("uris", "must name at least one place")
+    return value
+
+
 def _plain(value: str) -> str:
     if CONTROL.search(value):
         raise refuse("text", "must not contain control characters")
@@ -112,13 +118,10 @@ def _in_seconds(value: object) -> object:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _thousandths(value: object) -> object:
-    """Fractions of a CPU are added up and compared: whole thousandths have no rounding."""
-    if not isinstance(value, float) or not abs(value) < _EXACT:
-        return value
+def _cpus(value: float) -> float:
     if 0 < value < 0.001:
         raise refuse("cpus", "must be at least 0.001")
-    return round(value * 1000)
+    return value or 1.0
 
 
 def _or(default: Any) -> AfterValidator:
@@ -127,7 +130,7 @@ def _or(default: Any) -> AfterValidator:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Bundle(_Part):
@@ -139,7 +142,9 @@ class Bundle(_Part):
 
 class DataSource(_Part):
     name: Annotated[str, AfterValidator(_source)] = "data"
-    uris: tuple[Annotated[str, AfterValidator(_uri)], ...] = Field(min_length=1, max_length=1000)
+    uris: Annotated[tuple[Annotated[str, AfterValidator(_uri)], ...], Field(max_length=1000), AfterValidator(_some)] = (
+        Field(default=(), validate_default=True)
+    )
     snapshot: bool = False
 
 
@@ -174,10 +179,10 @@ class Split(_Part):
 
 
 class Resources(_Part):
-    """What the job holds while it runs. All but `workers` and `time_limit` are of each worker; CPUs in thousandths."""
+    """What the job holds while it runs. All but `workers` and `time_limit` (seconds) are of each worker."""
 
     workers: Annotated[int, Field(ge=0, le=1024), _or(1)] = 1
-    millicpus: Annotated[int, BeforeValidator(_thousandths), Field(ge=0, le=1_024_000, alias="cpus"), _or(1000)] = 1000
+    cpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False), AfterValidator(_cpus)] = 1.0
     memory_bytes: Annotated[int, Field(ge=0, le=2**44), _or(MEMORY_BYTES)] = MEMORY_BYTES
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     time_limit: Annotated[float, BeforeValidator(_in_seconds), Field(ge=1, le=30 * DAY, allow_inf_nan=False)] = (
@@ -189,6 +194,11 @@ class Resources(_Part):
         if self.memory_bytes < 16 * 2**20:
             raise refuse("resources", "memory_bytes must be at least 16 MiB: no worker starts in less")
         return self
+
+    @property
+    def millicpus(self) -> int:
+        """CPUs are added up and compared: whole thousandths have no rounding."""
+        return round(self.cpus * 1000)
 
 
 def _unique(value: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
