@@ -66,17 +66,20 @@ class Floor:
 
     def place(self, worker: Amount, count: int) -> dict[str, int] | None:
         """node -> workers, for all of them or none. Fullest nodes first, those with GPUs last when none are needed."""
-        wasteful = {node: not worker.gpus and whole.gpus > 0 for node, whole in self.nodes.items()}
-        order = sorted(self.free, key=lambda node: (wasteful[node], *self.free[node].parts, node))
+        order = sorted(self.free, key=lambda node: (self._wasted(node, worker), *self.free[node].parts, node))
         return _spread(((node, self.free[node]) for node in order), worker, count)
 
     def place_when_empty(self, worker: Amount, count: int) -> dict[str, int] | None:
         """Where they would go if nobody else were there; None: nowhere. The same nodes from round to round."""
-        return _spread(sorted(self.nodes.items()), worker, count)
+        order = sorted(self.nodes, key=lambda node: (self._wasted(node, worker), node))
+        return _spread(((node, self.nodes[node]) for node in order), worker, count)
 
     def room(self, worker: Amount) -> int:
         """How many such workers there is room for now."""
         return sum(free.holds(worker) for free in self.free.values())
+
+    def _wasted(self, node: str, worker: Amount) -> bool:
+        return not worker.gpus and self.nodes[node].gpus > 0
 
 
 def _spread(nodes: Iterable[tuple[str, Amount]], worker: Amount, count: int) -> dict[str, int] | None:

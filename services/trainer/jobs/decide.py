@@ -199,7 +199,7 @@ class _Round:
             workers = self._floor.place_when_empty(worker, job.spec.resources.workers)
             assert workers is not None  # asked before
             self._floor.occupy(workers, worker)
-            return Wait(wait.why, f"{wait.sentence}; {', '.join(workers)} is being kept free for it")
+            return Wait(wait.why, f"{wait.sentence}; kept free for it: {', '.join(workers)}")
         return wait
 
     def _no_room(self, worker: Amount, count: int) -> str:

@@ -24,6 +24,7 @@ MAX_PARAMETERS = 256
 MAX_PARAMETER_BYTES = 64 * 2**10
 MAX_DEPTH = 16
 MAX_URI = 2048
+MAX_URIS = 2**20  # characters of all of them together: a job must fit into a message, and a page hold several
 MAX_MODULE = 255
 SCHEMES = ("file", "s3", "hdfs")
 
@@ -201,10 +202,14 @@ class Resources(_Part):
         return round(self.cpus * 1000)
 
 
-def _unique(value: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
+def _sources(value: tuple[DataSource, ...]) -> tuple[DataSource, ...]:
     names = [source.name for source in value]
     if len(set(names)) != len(names):
         raise refuse("data", "must have each name only once; a source without a name is 'data'")
+    if sum(len(uri) for source in value for uri in source.uris) > MAX_URIS:
+        raise refuse(
+            "data", f"has URIs of more than {MAX_URIS} characters together: name a folder instead of its files"
+        )
     return value
 
 
@@ -214,7 +219,7 @@ class Spec(_Part):
     model: ModelResource
     recipe: Annotated[str, AfterValidator(_recipe)] = ""
     bundle: Bundle | None = None
-    data: Annotated[tuple[DataSource, ...], Field(max_length=16), AfterValidator(_unique)] = ()
+    data: Annotated[tuple[DataSource, ...], Field(max_length=16), AfterValidator(_sources)] = ()
     split: Split = Split()
     parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0

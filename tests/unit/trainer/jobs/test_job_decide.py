@@ -96,7 +96,7 @@ def test_machines_are_kept_free_for_one_that_has_waited_long() -> None:
     assert acts(decide([running, large, small], seen, Quotas())) == {"small": Act.START}
     plan = decide([running, large, small], replace(seen, now=1.0 + PATIENCE), Quotas())
     assert acts(plan) == {}
-    assert plan.waits["large"].sentence.endswith("blue is being kept free for it")
+    assert plan.waits["large"].sentence.endswith("; kept free for it: blue")
     assert "kept free for large" in plan.waits["small"].sentence
 
 

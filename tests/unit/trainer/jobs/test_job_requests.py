@@ -94,6 +94,7 @@ def test_numbers_arrive_as_they_were_meant() -> None:
         ({"data": [{"name": "A", "uris": ["file:///a"]}]}, "job.data[0].name"),
         ({"data": [{"uris": ["file:///a"]}, {"name": "data", "uris": ["file:///b"]}]}, "job.data"),
         ({"data": [{"name": f"d{n}", "uris": ["file:///a"]} for n in range(17)]}, "job.data"),
+        ({"data": [{"name": n, "uris": [f"file:///{'x' * 2000}"] * 300} for n in "ab"]}, "job.data"),
         ({"split": {"validation": -0.1}}, "job.split.validation"),
         ({"split": {"test": "NaN"}}, "job.split.test"),
         ({"split": {"validation": 0.5, "test": 0.5}}, "job.split"),
