@@ -132,7 +132,7 @@ def _loss(attempt: Attempt, seen: Seen) -> tuple[Cause, str]:
     gone = sorted(set(attempt.workers) - set(seen.nodes))
     if gone:
         return Cause.NODE_LOST, f"the node {gone[0]} is gone, and attempt {attempt.number} with it"
-    if attempt.started < seen.since:
+    if attempt.started < seen.since and seen.now < seen.since + 2 * GRACE:
         return Cause.TRAINER_LOST, f"attempt {attempt.number} did not survive the trainer that had started it"
     return Cause.WORKER_LOST, f"the processes of attempt {attempt.number} are gone"
 

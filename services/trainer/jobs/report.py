@@ -17,8 +17,9 @@ from services.trainer.jobs.journal import Point
 from services.trainer.jobs.spec import DataSource, Resources, Spec, Split
 from services.trainer.jobs.state import Attempt, Cause, Checkpoint, GateResult, Job, Phase, Progress
 
-STATES: Mapping[Phase, pb.Job.State] = {phase: pb.Job.State.Value(f"STATE_{phase.name}") for phase in Phase}
-CAUSES: Mapping[Cause, pb.Cause] = {
+# Enum values are plain ints at run time; the stubs know no type for those that are looked up by name.
+STATES: Mapping[Phase, Any] = {phase: pb.Job.State.Value(f"STATE_{phase.name}") for phase in Phase}
+CAUSES: Mapping[Cause, Any] = {
     cause: pb.Cause.Value(f"CAUSE_{cause.name}") if cause.value else pb.CAUSE_UNSPECIFIED for cause in Cause
 }
 _STREAMS = {Stream.STDOUT: pb.LogLine.STREAM_STDOUT, Stream.STDERR: pb.LogLine.STREAM_STDERR}

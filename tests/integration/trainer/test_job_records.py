@@ -157,8 +157,10 @@ async def test_changes_at_once_are_all_kept(records: JobRecords, journal: JobJou
     async def log(number: int) -> None:
         await journal.append("j1", [Event(1.0, 1, LogLine(f"{number}"))] * 3)
 
-    steps = [records.change("j1", lambda job, n=n: tr.progressed(job, 1, Progress(n))) for n in range(1, 11)]
-    await asyncio.gather(*steps, *(log(number) for number in range(10)))
+    async def progress(number: int) -> None:
+        await records.change("j1", lambda job: tr.progressed(job, 1, Progress(number)))
+
+    await asyncio.gather(*(progress(number) for number in range(1, 11)), *(log(number) for number in range(10)))
     told = await journal.read("j1", 0, frozenset(Kind), 100)
     assert [line.offset for line in told] == list(range(1, 43))
     assert sum(line.kind is Kind.PROGRESS for line in told) == 10

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from bmase.trainer.v1 import trainer_pb2 as pb
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict
 
 from services.kit.decode import decode
@@ -198,5 +197,5 @@ def test_orders(text: str) -> None:
 
 def test_what_may_be_set_is_what_the_contract_says() -> None:
     """Fields of Job up to `owner` are given by the caller; the bounds know exactly these."""
-    given: list[FieldDescriptor] = [f for f in pb.Job.DESCRIPTOR.fields if 2 <= f.number <= 14]
+    given = [f for f in pb.Job.DESCRIPTOR.fields if 2 <= f.number <= 14]
     assert {field.name for field in given} == set(Spec.model_fields)
