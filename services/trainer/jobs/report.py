@@ -15,12 +15,17 @@ from services.trainer.jobs.decide import Wait
 from services.trainer.jobs.events import Event, LogLine, Metrics, StateChange, Stream
 from services.trainer.jobs.journal import Point
 from services.trainer.jobs.spec import DataSource, Resources, Spec, Split
-from services.trainer.jobs.state import Attempt, Cause, Checkpoint, GateResult, Job, Phase, Progress
+from services.trainer.jobs.state import Attempt, Cause, Checkpoint, GateResult, Job, Outcome, Phase, Progress
 
 # Enum values are plain ints at run time; the stubs know no type for those that are looked up by name.
 STATES: Mapping[Phase, Any] = {phase: pb.Job.State.Value(f"STATE_{phase.name}") for phase in Phase}
 CAUSES: Mapping[Cause, Any] = {
     cause: pb.Cause.Value(f"CAUSE_{cause.name}") if cause.value else pb.CAUSE_UNSPECIFIED for cause in Cause
+}
+OUTCOMES = {
+    Outcome.PASSED: pb.GateResult.OUTCOME_PASSED,
+    Outcome.FAILED: pb.GateResult.OUTCOME_FAILED,
+    Outcome.NOT_APPLICABLE: pb.GateResult.OUTCOME_NOT_APPLICABLE,
 }
 _STREAMS = {Stream.STDOUT: pb.LogLine.STREAM_STDOUT, Stream.STDERR: pb.LogLine.STREAM_STDERR}
 _TIMES = {"create_time": "created", "start_time": "started", "end_time": "ended"}
@@ -144,7 +149,7 @@ def _checkpoint(checkpoint: Checkpoint) -> pb.Checkpoint:
 
 
 def _gate(result: GateResult) -> pb.GateResult:
-    return pb.GateResult(gate=result.gate, passed=result.passed, message=result.message)
+    return pb.GateResult(gate=result.gate, outcome=OUTCOMES[result.outcome], message=result.message)
 
 
 def _timings(job: Job, now: float) -> list[pb.Timing]:

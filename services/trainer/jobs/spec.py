@@ -158,7 +158,7 @@ class Split(_Part):
     validation: Share = SHARE
     test: Share = SHARE
     salt: Annotated[str, Field(max_length=64), AfterValidator(_plain)] = ""
-    key: Annotated[str, Field(max_length=255), AfterValidator(_plain)] = ""
+    key: tuple[Annotated[str, Field(max_length=255), AfterValidator(_said)], ...] = Field(default=(), max_length=8)
     none: bool = False
 
     @model_validator(mode="before")
@@ -225,7 +225,7 @@ class Spec(_Part):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     resources: Resources = Resources()
     environment_digest: Annotated[Digest | None, BeforeValidator(_digest_or_none)] = None
-    gates: tuple[Annotated[str, Field(max_length=500), AfterValidator(_said)], ...] = Field(default=(), max_length=32)
+    gates: tuple[Annotated[str, Field(max_length=200), AfterValidator(_said)], ...] = Field(default=(), max_length=100)
     labels: Labels = {}
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     owner: Annotated[str, Field(max_length=64), AfterValidator(_plain)] = ""

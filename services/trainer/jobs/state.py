@@ -128,10 +128,18 @@ class Progress:
     message: str = ""
 
 
+class Outcome(StrEnum):
+    """Of a gate (`GateResult.Outcome`)."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"  # nothing to hold it against; keeps nothing back
+
+
 @dataclass(frozen=True, slots=True)
 class GateResult:
     gate: str
-    passed: bool
+    outcome: Outcome
     message: str = ""
 
 

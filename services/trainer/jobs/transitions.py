@@ -24,6 +24,7 @@ from services.trainer.jobs.state import (
     Checkpoint,
     GateResult,
     Job,
+    Outcome,
     Phase,
     Progress,
     Stop,
@@ -92,10 +93,10 @@ def evaluated(job: Job, attempt: int, now: float, gates: Iterable[GateResult]) -
 
 
 def registered(job: Job, attempt: int, now: float, version: int) -> Job:
-    """REGISTERING -> SUCCEEDED, or FAILED with GATE_FAILED when a gate did not pass."""
+    """REGISTERING -> SUCCEEDED, or FAILED with GATE_FAILED when a gate failed."""
     _expect(job, attempt, Phase.REGISTERING)
     with_version = replace(job, version=version)
-    failed_gates = [result for result in job.gates if not result.passed]
+    failed_gates = [result for result in job.gates if result.outcome is Outcome.FAILED]
     if not failed_gates:
         return _end(with_version, Phase.SUCCEEDED, now, Cause.NONE, f"version {version} of {job.model} is registered")
     shown = "; ".join(f"{result.gate}: {result.message}" if result.message else result.gate for result in failed_gates)

@@ -164,9 +164,9 @@ class SplitPolicy(_message.Message):
     validation: float
     test: float
     salt: str
-    key: str
+    key: _containers.RepeatedScalarFieldContainer[str]
     none: bool
-    def __init__(self, validation: _Optional[float] = ..., test: _Optional[float] = ..., salt: _Optional[str] = ..., key: _Optional[str] = ..., none: _Optional[bool] = ...) -> None: ...
+    def __init__(self, validation: _Optional[float] = ..., test: _Optional[float] = ..., salt: _Optional[str] = ..., key: _Optional[_Iterable[str]] = ..., none: _Optional[bool] = ...) -> None: ...
 
 class Resources(_message.Message):
     __slots__ = ("workers", "cpus", "memory_bytes", "gpus", "time_limit")
@@ -236,14 +236,24 @@ class Checkpoint(_message.Message):
     def __init__(self, step: _Optional[int] = ..., uri: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., attempt: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class GateResult(_message.Message):
-    __slots__ = ("gate", "passed", "message")
+    __slots__ = ("gate", "outcome", "message")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[GateResult.Outcome]
+        OUTCOME_PASSED: _ClassVar[GateResult.Outcome]
+        OUTCOME_FAILED: _ClassVar[GateResult.Outcome]
+        OUTCOME_NOT_APPLICABLE: _ClassVar[GateResult.Outcome]
+    OUTCOME_UNSPECIFIED: GateResult.Outcome
+    OUTCOME_PASSED: GateResult.Outcome
+    OUTCOME_FAILED: GateResult.Outcome
+    OUTCOME_NOT_APPLICABLE: GateResult.Outcome
     GATE_FIELD_NUMBER: _ClassVar[int]
-    PASSED_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     gate: str
-    passed: bool
+    outcome: GateResult.Outcome
     message: str
-    def __init__(self, gate: _Optional[str] = ..., passed: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
+    def __init__(self, gate: _Optional[str] = ..., outcome: _Optional[_Union[GateResult.Outcome, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("state", "duration")

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.trainer.jobs import transitions as tr
 from services.trainer.jobs.spec import Spec
-from services.trainer.jobs.state import Checkpoint, GateResult, Job, Phase
+from services.trainer.jobs.state import Checkpoint, GateResult, Job, Outcome, Phase
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -21,7 +21,7 @@ def job(id: str = "j1", created: float = 0.0, owner: str = "ann", **fields: Any)
     return Job(id, spec(**fields), owner, created, since=created)
 
 
-def at(phase: Phase, *, checkpoint: bool = False, gate: bool = True) -> Job:
+def at(phase: Phase, *, checkpoint: bool = False, gate: Outcome = Outcome.PASSED) -> Job:
     """A job that has come to this phase by the transitions alone; attempt 1 runs where one does."""
     waiting = job(gates=("accuracy >= 0.9",))
     if phase is Phase.QUEUED:
@@ -37,7 +37,7 @@ def at(phase: Phase, *, checkpoint: bool = False, gate: bool = True) -> Job:
     return _from_running(running, phase, gate)
 
 
-def _from_running(running: Job, phase: Phase, gate: bool) -> Job:
+def _from_running(running: Job, phase: Phase, gate: Outcome) -> Job:
     if phase is Phase.RUNNING:
         return running
     if phase is Phase.RESUMING:

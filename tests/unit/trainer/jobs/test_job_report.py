@@ -20,7 +20,7 @@ from services.trainer.jobs.events import (
     body_from,
     body_json,
 )
-from services.trainer.jobs.report import CAUSES, STATES, event_message, job_message
+from services.trainer.jobs.report import CAUSES, OUTCOMES, STATES, event_message, job_message
 from services.trainer.jobs.state import Cause, Checkpoint, Phase, Progress
 from tests.unit.trainer.jobs.jobs import DIGEST, at, job
 
@@ -36,6 +36,7 @@ BODIES = [
 def test_the_words_of_the_contract_are_all_used() -> None:
     assert set(STATES.values()) == set(pb.Job.State.values()) - {0}
     assert set(CAUSES.values()) == set(pb.Cause.values())
+    assert set(OUTCOMES.values()) == set(pb.GateResult.Outcome.values()) - {0}
 
 
 @pytest.mark.parametrize("phase", Phase)

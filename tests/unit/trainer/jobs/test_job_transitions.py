@@ -24,6 +24,7 @@ from services.trainer.jobs.state import (
     Checkpoint,
     GateResult,
     Job,
+    Outcome,
     Phase,
     Progress,
     from_json,
@@ -125,10 +126,11 @@ def test_another_attempt_goes_on_at_the_stage_that_was_reached(stage: Phase) -> 
 
 
 def test_a_gate_that_fails_keeps_the_version_and_fails_the_job() -> None:
-    ended = tr.registered(at(P.REGISTERING, gate=False), 1, NOW, 7)
+    ended = tr.registered(at(P.REGISTERING, gate=Outcome.FAILED), 1, NOW, 7)
     assert (ended.phase, ended.cause, ended.version) == (P.FAILED, Cause.GATE_FAILED, 7)
     assert "accuracy >= 0.9: 0.95 (0.93 to 0.97)" in ended.message
     assert ended.attempts[-1].cause is Cause.NONE, "the attempt did its work"
+    assert tr.registered(at(P.REGISTERING, gate=Outcome.NOT_APPLICABLE), 1, NOW, 7).phase is P.SUCCEEDED
 
 
 def _losses(running: Job, count: int, *, checkpoints: bool) -> Job:
@@ -222,7 +224,7 @@ def _calls(chance: random.Random, attempt: int, now: float) -> list[Call]:
         lambda job: tr.prepared(job, attempt, now),
         lambda job: tr.checkpointed(job, attempt, Checkpoint(int(now * 10), "file:///c")),
         lambda job: tr.trained(job, attempt, now, DIGEST),
-        lambda job: tr.evaluated(job, attempt, now, [GateResult("g", chance.random() < 0.5)]),
+        lambda job: tr.evaluated(job, attempt, now, [GateResult("g", chance.choice(list(Outcome)))]),
         lambda job: tr.registered(job, attempt, now, 1),
         lambda job: tr.lost(job, attempt, now, Cause.TRAINER_LOST, "x"),
     ]
