@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
+from services.kit.errors import InvalidArgument, Violation
 from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress
 
 LONGEST_LINE = 4000
+MAX_VALUES = 256
+METRIC_RULE = "must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-', and begin with a letter or digit"
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 TRAINER = -1  # of `LogLine.worker`
+
+
+def is_metric(name: str) -> bool:
+    """Whether a series can have the name: as a version's metrics may be named."""
+    return _METRIC.fullmatch(name) is not None
 
 
 class Kind(StrEnum):
@@ -42,12 +52,26 @@ class StateChange:
     cause: Cause = Cause.NONE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Metrics:
-    """Values that were reported together."""
+    """Values that were reported together; also those that are not finite, as a loss that has run away.
+
+    InvalidArgument for names that no series can have, for too many values, and for steps that are none.
+    """
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")
 
     step: int
     values: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        broken = [Violation(f'metrics["{name[:63]}"]', METRIC_RULE) for name in self.values if not is_metric(name)]
+        if len(self.values) > MAX_VALUES:
+            broken.append(Violation("metrics", f"must be at most {MAX_VALUES} at once"))
+        if not 0 <= self.step < 2**63:
+            broken.append(Violation("step", "must be from 0 to 2^63 - 1"))
+        if broken:
+            raise InvalidArgument(broken)
 
 
 @dataclass(frozen=True, slots=True)

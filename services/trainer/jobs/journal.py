@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -109,12 +110,13 @@ async def write(session: AsyncSession, job: str, events: Sequence[Event]) -> int
 
 
 async def _write_points(session: AsyncSession, job: str, events: Sequence[Event]) -> None:
-    """The later value of a step replaces the earlier one."""
+    """The later value of a step replaces the earlier one; what is not finite is in the journal only."""
     points: dict[tuple[str, int], Point] = {}
     for event in events:
         if isinstance(event.body, Metrics):
             step = event.body.step
-            points |= {(m, step): Point(m, step, value, event.time) for m, value in event.body.values.items()}
+            finite = {metric: value for metric, value in event.body.values.items() if math.isfinite(value)}
+            points |= {(m, step): Point(m, step, value, event.time) for m, value in finite.items()}
     columns = t.job_metrics.c
     for metric in sorted({metric for metric, _ in points}):
         steps = sorted(step for name, step in points if name == metric)

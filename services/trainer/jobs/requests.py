@@ -9,11 +9,10 @@ from bmase.trainer.v1 import trainer_pb2 as pb
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.kit.decode import CONTROL, PageSize, PageToken, RequestId, known_enum, refuse
-from services.trainer.jobs.events import Kind
+from services.trainer.jobs.events import METRIC_RULE, Kind, is_metric
 from services.trainer.jobs.spec import Spec
 
 MAX_OFFSET = 2**63 - 1
-METRIC_RULE = "must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-', and begin with a letter or digit"
 KINDS = {
     pb.WatchJobRequest.KIND_STATE: Kind.STATE,
     pb.WatchJobRequest.KIND_PROGRESS: Kind.PROGRESS,
@@ -23,12 +22,6 @@ KINDS = {
 }
 
 _NAME = re.compile(r"jobs/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)")
-_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
-
-
-def is_metric(name: str) -> bool:
-    """Whether a series can have the name: as a version's metrics may be named."""
-    return _METRIC.fullmatch(name) is not None
 
 
 def _job(value: object) -> object:

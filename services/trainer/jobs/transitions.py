@@ -5,6 +5,7 @@ What an attempt reports names the attempt: a late word of one that was given up 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -67,7 +68,9 @@ def prepared(job: Job, attempt: int, now: float) -> Job:
 def progressed(job: Job, attempt: int, progress: Progress) -> Job:
     """The phase stays."""
     _expect(job, attempt, Phase.RUNNING, Phase.EVALUATING)
-    return replace(job, progress=progress)
+    # JSON has no word for the others.
+    epoch = progress.epoch if math.isfinite(progress.epoch) else 0.0
+    return replace(job, progress=replace(progress, epoch=epoch))
 
 
 def checkpointed(job: Job, attempt: int, checkpoint: Checkpoint) -> Job:

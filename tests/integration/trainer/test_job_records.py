@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -294,7 +295,7 @@ async def test_series_have_the_latest_value_of_each_step(records: JobRecords, jo
     await records.create(_job(), ("", ""))
     first = [Event(1.0, 1, Metrics(step, {"loss": 1.0 / step, "b": float(step)})) for step in (1, 2, 3, 4)]
     await journal.append("j1", first)
-    again = [Event(2.0, 2, Metrics(3, {"loss": 9.0})), Event(2.5, 2, Metrics(3, {"loss": 8.0}))]
+    again = [Event(2.0, 2, Metrics(3, {"loss": 9.0, "b": math.nan})), Event(2.5, 2, Metrics(3, {"loss": 8.0}))]
     await journal.append("j1", again)
     loss = rq.ListMetrics(name="jobs/j1", metric="loss", page_size=3)
     points, token = await journal.metrics(loss)

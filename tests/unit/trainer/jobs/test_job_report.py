@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from bmase.trainer.v1 import trainer_pb2 as pb
 
+from services.kit.errors import InvalidArgument
 from services.trainer.jobs import transitions as tr
 from services.trainer.jobs.decide import Wait, Why
 from services.trainer.jobs.events import (
@@ -21,7 +23,7 @@ from services.trainer.jobs.events import (
     body_json,
 )
 from services.trainer.jobs.report import CAUSES, OUTCOMES, STATES, event_message, job_message
-from services.trainer.jobs.state import Cause, Checkpoint, Phase, Progress
+from services.trainer.jobs.state import Cause, Checkpoint, Phase, Progress, from_json, to_json
 from tests.unit.trainer.jobs.jobs import DIGEST, at, job
 
 BODIES = [
@@ -78,6 +80,25 @@ def test_events_are_kept_and_told(body: object) -> None:
     told = event_message(event)
     assert (told.offset, told.attempt, told.time.ToMilliseconds()) == (9, 2, 1500)
     assert told.WhichOneof("event") == event.kind.value
+
+
+def test_a_loss_that_runs_away_is_told() -> None:
+    event = Event(0.0, 1, Metrics(1, {"loss": math.inf, "rate": math.nan}))
+    body = body_from(Kind.METRICS, body_json(event))
+    assert isinstance(body, Metrics)
+    assert (body.values["loss"], math.isnan(body.values["rate"])) == (math.inf, True)
+    assert event_message(event).metrics.values["loss"] == math.inf
+    away = tr.progressed(at(Phase.RUNNING), 1, Progress(1, epoch=math.nan))
+    assert from_json("j1", to_json(away)) == away
+
+
+@pytest.mark.parametrize(
+    ("step", "values"),
+    [(-1, {}), (2**63, {}), (1, {"": 1.0}), (1, {"-x": 1.0}), (1, {f"m{n}": 1.0 for n in range(257)})],
+)
+def test_metrics_have_bounds(step: int, values: dict[str, float]) -> None:
+    with pytest.raises(InvalidArgument):
+        Metrics(step, values)
 
 
 def test_every_kind_has_its_body() -> None:
