@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 from services.kit.errors import InvalidArgument, Violation
-from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress
+from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress, legible
 
 LONGEST_LINE = 4000
 MAX_VALUES = 256
@@ -110,10 +110,10 @@ class Event:
 
 
 def body_json(event: Event) -> str:
-    """The body as it is stored; a line that is too long is cut."""
+    """The body as it is stored; a line that is too long is cut, and what is no text in it is a question mark."""
     body = event.body
-    if isinstance(body, LogLine) and len(body.text) > LONGEST_LINE:
-        body = LogLine(f"{body.text[: LONGEST_LINE - 1]}…", body.worker, body.stream)
+    if isinstance(body, LogLine):
+        body = LogLine(legible(body.text, LONGEST_LINE), body.worker, body.stream)
     return _ADAPTERS[event.kind].dump_json(body).decode()
 
 

@@ -29,6 +29,7 @@ from services.kit.errors import DomainError
 from services.trainer.jobs.spec import Spec
 
 CONTROLLER = "controller"
+LONGEST_MESSAGE = 4000  # an error's own words may be a whole traceback
 FROM_NOTHING = -1  # of `Attempt.from_step`
 
 
@@ -214,6 +215,12 @@ class Job:
         if not self.final:
             found[self.phase] = found.get(self.phase, 0.0) + max(0.0, now - self.since)
         return found
+
+
+def legible(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """What somebody else's code said, so that it can be kept: of bounded length, and with nothing that is no text."""
+    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return cut.encode("utf-8", "replace").decode()
 
 
 _DOCUMENTS = TypeAdapter(Job)

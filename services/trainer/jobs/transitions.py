@@ -29,13 +29,14 @@ from services.trainer.jobs.state import (
     Phase,
     Progress,
     Stop,
+    legible,
 )
 
 MAX_FRUITLESS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds after a loss, doubled from one to the next
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 10, 40
 CHECKPOINTS_KEPT = 3
-LONGEST_MESSAGE = 4000  # an error's own words may be a whole traceback
+LONGEST_PROGRESS = 200
 
 
 class IllegalMove(ValueError):  # noqa: N818 - named after what it is
@@ -70,7 +71,7 @@ def progressed(job: Job, attempt: int, progress: Progress) -> Job:
     _expect(job, attempt, Phase.RUNNING, Phase.EVALUATING)
     # JSON has no word for the others.
     epoch = progress.epoch if math.isfinite(progress.epoch) else 0.0
-    return replace(job, progress=replace(progress, epoch=epoch))
+    return replace(job, progress=replace(progress, epoch=epoch, message=legible(progress.message, LONGEST_PROGRESS)))
 
 
 def checkpointed(job: Job, attempt: int, checkpoint: Checkpoint) -> Job:
@@ -152,7 +153,7 @@ def stop(job: Job, now: float, cause: Cause, message: str, actor: str = CONTROLL
         raise IllegalMove(f"{job.name} is {job.phase.value} and cannot be stopped for {cause.value!r}")
     if job.stop:
         return job
-    wanted = replace(job, stop=Stop(cause, message[:LONGEST_MESSAGE], actor, now), actor=actor)
+    wanted = replace(job, stop=Stop(cause, legible(message), actor, now), actor=actor)
     return wanted if job.active else _stopped(wanted, now)
 
 
@@ -188,7 +189,7 @@ def _running(job: Job, attempt: int) -> None:
 def _to(job: Job, phase: Phase, now: float, reason: str = "", message: str = "", *, actor: str = CONTROLLER) -> Job:
     if phase not in NEXT[job.phase]:
         raise IllegalMove(f"{job.name} is {job.phase.value}, from where there is no way to {phase.value}")
-    said: dict[str, Any] = {"reason": reason, "message": message[:LONGEST_MESSAGE], "actor": actor}
+    said: dict[str, Any] = {"reason": reason, "message": legible(message), "actor": actor}
     return replace(job, phase=phase, seconds=job.seconds_at(now), since=now, **said)
 
 
@@ -196,7 +197,7 @@ def _closed(job: Job, now: float, cause: Cause, message: str) -> Job:
     attempt = job.attempt
     if attempt is None:
         return job
-    over = replace(attempt, ended=now, cause=cause, message=message[:LONGEST_MESSAGE])
+    over = replace(attempt, ended=now, cause=cause, message=legible(message))
     return replace(job, attempts=(*job.attempts[:-1], over), spent=job.spent_at(now))
 
 

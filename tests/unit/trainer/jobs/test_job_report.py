@@ -105,6 +105,15 @@ def test_every_kind_has_its_body() -> None:
     assert {Event(0.0, 0, body).kind for body in BODIES} == set(Kind)  # type: ignore[arg-type]
 
 
+def test_what_is_no_text_hurts_nobody() -> None:
+    assert body_from(Kind.LOG, body_json(Event(0.0, 1, LogLine("a\udcffb")))) == LogLine("a?b")
+    failed = tr.failed(at(Phase.RUNNING), 1, 3.0, Cause.ERROR, "bad \udcff" + "x" * 9000)
+    assert from_json("j1", to_json(failed)) == failed
+    assert (failed.message[:5], len(failed.message), failed.attempts[-1].message) == ("bad ?", 4000, failed.message)
+    told = tr.progressed(at(Phase.RUNNING), 1, Progress(1, message="x" * 300)).progress.message
+    assert len(told) == 200
+
+
 def test_a_line_without_end_is_cut() -> None:
     body = body_from(Kind.LOG, body_json(Event(0.0, 1, LogLine("x" * 5000))))
     assert isinstance(body, LogLine)
