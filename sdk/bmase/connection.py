@@ -28,6 +28,7 @@ IDEMPOTENT: dict[str, str] = {
         "StartComparison GetComparison ListComparisons EndComparison GetCapture UpdateCapture ListSamples "
         "ReportOutcomes PutReference GetDrift CompareVersions ListAlerts AcknowledgeAlert ResolveAlert"
     ),
+    "bmase.trainer.v1.TrainerService": "CreateJob GetJob ListJobs CancelJob ListMetrics",
     "bmase.gateway.v1.RouteService": "GetRoute ListRoutes ListGateways",
     "inference.GRPCInferenceService": (
         "ServerLive ServerReady ServerMetadata ModelReady ModelMetadata ModelConfig ModelStatistics RepositoryIndex"

@@ -11,10 +11,13 @@ from google.protobuf.message import Message
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.kit import pages
 from services.kit.database import Database
-from services.registry import pages, requests, rows, tables
-from services.registry.filters import MODEL_FIELDS, VERSION_FIELDS, Term, parse_filter
-from services.registry.pages import Order, Value
+from services.kit.filters import Term, parse_filter
+from services.kit.pages import Value
+from services.registry import requests, rows, tables
+from services.registry.filters import MODEL_FIELDS, VERSION_FIELDS
+from services.registry.orders import Order, model_order, version_order
 
 Item = TypeVar("Item", bound=Message)
 # Columns of an order, each with whether it falls, and the Python type of its values.
@@ -34,7 +37,7 @@ class Lists:
 
     async def models(self, asked: requests.ListModels) -> tuple[list[pb.Model], str]:
         """One page of models and the token of the next."""
-        terms, order = parse_filter(asked.filter, MODEL_FIELDS), pages.model_order(asked.order_by)
+        terms, order = parse_filter(asked.filter, MODEL_FIELDS), model_order(asked.order_by)
         models = tables.models
         found = select(models).where(*[_of_model(term) for term in terms])
         if not asked.show_deleted:
@@ -48,7 +51,7 @@ class Lists:
 
     async def versions(self, asked: requests.ListVersions) -> tuple[list[pb.Version], str]:
         """One page of versions of a model (of all models without a parent) and the token of the next."""
-        terms, order = parse_filter(asked.filter, VERSION_FIELDS), pages.version_order(asked.order_by)
+        terms, order = parse_filter(asked.filter, VERSION_FIELDS), version_order(asked.order_by)
         name = asked.parent.model if asked.parent else ""
         found = rows.VERSIONS.where(*[_of_version(term) for term in terms])
         if name:

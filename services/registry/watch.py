@@ -10,9 +10,10 @@ from bmase.registry.v1 import registry_pb2 as pb
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.kit import pages
 from services.kit.database import Database
 from services.kit.errors import DomainError
-from services.registry import pages, rows, tables
+from services.registry import rows, tables
 from services.registry.journal import Journal, Kind
 
 BATCH = 200

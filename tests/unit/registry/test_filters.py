@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.errors import InvalidArgument
-from services.registry.filters import MODEL_FIELDS, VERSION_FIELDS, Term, parse_filter
+from services.kit.filters import Term, parse_filter
+from services.registry.filters import MODEL_FIELDS, VERSION_FIELDS
 
 
 def said(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Orders and page tokens."""
+"""Page tokens."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bmase.reasons import Reason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.errors import DomainError, InvalidArgument
-from services.registry import pages
-from services.registry.pages import MAX_PAGE_BYTES, Order
+from services.kit import pages
+from services.kit.errors import DomainError
+from services.kit.pages import MAX_PAGE_BYTES
 
 ASKED = pages.identity("models", "filter", "", False)
 
@@ -69,15 +69,6 @@ def test_a_damaged_token_is_refused(token: str) -> None:
 def test_any_text_is_no_token(text: str) -> None:
     if text:
         refused(text)
-
-
-def test_orders() -> None:
-    assert pages.model_order("  create_time   desc ") == Order("create_time", descending=True)
-    assert pages.version_order("") == Order("number", descending=True)
-    assert pages.version_order("metrics.top-1 desc") == Order("metrics", "top-1", descending=True)
-    for text in ("size", "name; DROP TABLE models", "create_time asc", "metrics."):
-        with pytest.raises(InvalidArgument):
-            pages.version_order(text)
 
 
 def test_as_many_as_fit_and_always_one() -> None:

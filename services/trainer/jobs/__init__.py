@@ -1,0 +1,1 @@
+"""Jobs: what is to be trained, in which order, and what became of it."""
