@@ -1,0 +1,1 @@
+"""The trainer: how versions are made, and what is known of them."""
