@@ -19,8 +19,8 @@ class Demand(StrEnum):
     ABOVE = ">"
     AT_MOST = "<="
     BELOW = "<"
-    NO_WORSE = "no worse than stable by"
-    BETTER = "better than stable by"
+    NO_WORSE = "no worse than stable"
+    BETTER = "better than stable"
 
     @property
     def against_stable(self) -> bool:
@@ -41,7 +41,9 @@ class Gate(Document):
     def __str__(self) -> str:
         value = "" if self.value is None else f"={_written(self.value)}"
         where = f"slice({_written(self.column)}{value}) " if self.column else ""
-        return f"{'point ' if self.point else ''}{where}{self.metric} {self.demand} {self.limit!r}"
+        by = " by" if self.demand.against_stable else ""
+        limit = "" if self.demand is Demand.BETTER and not self.limit else f"{by} {self.limit!r}"
+        return f"{'point ' if self.point else ''}{where}{self.metric} {self.demand}{limit}"
 
 
 def _written(text: str) -> str:

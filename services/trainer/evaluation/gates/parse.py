@@ -76,10 +76,8 @@ def _tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            wrong = (
-                "the quotation mark is not closed" if text[at] == '"' else f"nothing begins with {text[at : at + 8]!r}"
-            )
-            raise _Stuck(at + 1, wrong)
+            unclosed = text[at] == '"'
+            raise _Stuck(at + 1, "the quotation mark is not closed" if unclosed else f"what is {text[at : at + 8]!r}?")
         if match.lastgroup != "space":
             found.append(Token(str(match.lastgroup), match.group(), at + 1))
         at = match.end()

@@ -29,6 +29,12 @@ def needs_every_class(answers: Classification) -> str:
     return f"no row has the class {answers.name_of(int(absent[0]))}" if len(absent) else ""
 
 
+def needs_two_classes(answers: Classification) -> str:
+    """F1 counts what is wrongly taken for a class: with one class alone that is never seen."""
+    alone = answers.labels[0]
+    return "" if (answers.labels != alone).any() else f"all rows have the class {answers.name_of(int(alone))}"
+
+
 def log_losses(answers: Classification) -> Array:
     """Nats of each row (n,): -log of the true class's probability, taken as 2e-16 at least, as in scikit-learn."""
     probabilities = _given(answers)
@@ -150,7 +156,14 @@ def found(setting: Setting) -> tuple[Metric, ...]:
             closed=_balanced_ends,
             formula="Zou-Donner of Wilson",
         ),
-        Resampled("macro_f1", task, point=macro_f1, statistic=f1_statistic, trials=_smallest_class),
+        Resampled(
+            "macro_f1",
+            task,
+            missing=needs_two_classes,
+            point=macro_f1,
+            statistic=f1_statistic,
+            trials=_smallest_class,
+        ),
         Mean("log_loss", task, lower, largest=np.inf, missing=needs_probabilities, each=log_losses),
         Resampled(
             "auroc",
