@@ -13,6 +13,7 @@ from services.kit.errors import InvalidArgument, Violation
 
 Array = np.ndarray
 SUM_TOLERANCE = 1e-3  # of probabilities: they come from float16 as well
+EXACT = 1e-6  # float32 does not get closer to one
 
 
 class Task(StrEnum):
@@ -34,7 +35,7 @@ def _numbers(where: str, values: Any, dimensions: int) -> Array:
     if array.ndim != dimensions or array.dtype.kind not in "biuf":
         raise _refuse(where, f"has to be {dimensions}-dimensional numbers, not {array.dtype} of shape {array.shape}")
     array = array.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, dimensions))))
     if len(bad):
         raise _refuse(where, f"row {bad[0]} is not finite (and {len(bad) - 1} more)")
     return array
@@ -125,7 +126,8 @@ class Classification(Answers):
 
 
 def _distributions(values: Any, rows: int) -> Array:
-    """Probabilities (n, classes) that sum to one exactly as far as float64 goes."""
+    """Probabilities (n, classes), made to sum to one where a narrow type kept them from it; else left as they are, as
+    dividing by almost one would tell apart scores that are equal."""
     array = _numbers("probabilities", values, 2)
     _as_long("probabilities", array, rows)
     if array.shape[1] < 2:
@@ -134,7 +136,7 @@ def _distributions(values: Any, rows: int) -> Array:
     bad = np.flatnonzero((array < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
     if len(bad):
         raise _refuse("probabilities", f"row {bad[0]} is no distribution: it sums to {sums[bad[0]]:.6g}; logits?")
-    return np.asarray(array / sums[:, None])
+    return np.where(np.abs(sums - 1)[:, None] > EXACT, array / sums[:, None], array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +179,13 @@ class Ranking(Answers):
     @property
     def truth(self) -> Array:
         return self.relevance
+
+    @cached_property
+    def ranked(self) -> Array:
+        """Gains (n, items) from the first place on. Where scores tie, the worst order counts, so that a model which
+        scores everything the same earns nothing."""
+        order = np.lexsort((self.relevance, -self.scores), axis=1)
+        return np.take_along_axis(self.relevance, order, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from services.kit.errors import InvalidArgument, Violation
 
 @dataclass(frozen=True)
 class Document:
-    """The base of every record here. Infinite figures are written as `Infinity`, not as null."""
+    """The base of every record here. Infinite figures are written as "Infinity", so that it is JSON."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants", extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 
     def to_json(self) -> str:
         return _adapter(type(self)).dump_json(self, indent=1).decode()

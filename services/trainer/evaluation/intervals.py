@@ -21,6 +21,15 @@ def wilson(hits: int, rows: int, level: float) -> Bounds:
     return Bounds(float(found.low), float(found.high))
 
 
+def as_share(value: float, largest: float, rows: int, level: float) -> Bounds:
+    """Wilson's interval of value / largest, for means from 0 to `largest` whose rows show no spread at all.
+
+    Conservative: of all rows between 0 and `largest` with one mean, those at the two ends spread most.
+    """
+    ends = wilson(round(value / largest * rows), rows, level)
+    return Bounds(min(value, ends.low * largest), max(value, ends.high * largest))
+
+
 def student(values: Array, level: float) -> Bounds:
     """Of the mean of the rows (n,) by Student's t; unbounded for a single row."""
     if len(values) == 1:

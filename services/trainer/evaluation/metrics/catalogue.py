@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import lru_cache
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.evaluation.answers import Task
@@ -27,6 +28,7 @@ def of_task(task: Task, setting: Setting) -> tuple[Metric, ...]:
             return tuple(make(k) for k in ranking.DEFAULT for make in (ranking.hit_at, ranking.ndcg_at))
 
 
+@lru_cache(maxsize=256)
 def by_name(name: str, setting: Setting | None = None) -> Metric:
     """InvalidArgument, with the nearest names, when there is none of this name."""
     at = _AT.fullmatch(name)
@@ -34,8 +36,8 @@ def by_name(name: str, setting: Setting | None = None) -> Metric:
         return (ranking.hit_at if at[1] == "hit" else ranking.ndcg_at)(int(at[2]))
     known = {each.name: each for task in Task for each in of_task(task, setting or Setting())}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=2)
-        advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise InvalidArgument([Violation("metric", f"there is no metric {name!r}; {advice}")])
     return known[name]
 

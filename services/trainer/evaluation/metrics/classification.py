@@ -155,6 +155,7 @@ def found(setting: Setting) -> tuple[Metric, ...]:
             statistic=balanced_statistic,
             closed=_balanced_ends,
             formula="Zou-Donner of Wilson",
+            trials=_smallest_class,
         ),
         Resampled(
             "macro_f1",

@@ -66,6 +66,16 @@ class Metric:
     def value(self, answers: Any) -> float:
         raise NotImplementedError
 
+    def _at_least(self, ends: Bounds, rows: int, level: float) -> Bounds:
+        """Versions that answer alike on all rows may differ on others: as far as if all rows were pairs of hits.
+
+        Where the metric has no largest value there is no such bound, and the interval stays one point.
+        """
+        if ends.low < ends.high or math.isinf(self.largest) or math.isinf(self.smallest):
+            return ends
+        alike = intervals.paired_shares(0, 0, rows, level)
+        return Bounds(ends.low + alike.low * self.largest, ends.high + alike.high * self.largest)
+
     def _method(self) -> str:
         return self.method
 
@@ -109,10 +119,14 @@ class Mean(Metric):
         return float(np.mean(self.each(answers)))
 
     def _ends(self, answers: Any, value: float, level: float, setting: Setting) -> Bounds:
-        return intervals.student(self.each(answers), level)
+        ends = intervals.student(self.each(answers), level)
+        if ends.low < ends.high or math.isinf(self.largest):
+            return ends
+        return intervals.as_share(value, self.largest, answers.rows, level)
 
     def _paired(self, candidate: Any, stable: Any, value: float, setting: Setting) -> tuple[Bounds, float | None]:
-        return intervals.student(self.each(candidate) - self.each(stable), setting.level), None
+        ends = intervals.student(self.each(candidate) - self.each(stable), setting.level)
+        return self._at_least(ends, candidate.rows, setting.level), None
 
 
 @dataclass(frozen=True)
@@ -120,8 +134,8 @@ class Resampled(Metric):
     """Any statistic: `point` gives its value, `statistic` the same on many weightings of the rows at once.
 
     `closed` is an interval by formula where there is a good one (with its name in `formula`). `trials`: how many
-    independent chances for a mistake the rows are at least; where no resample differs, because there was no mistake at
-    all, the interval is as wide as Wilson's for a share of so many.
+    independent chances for a mistake the rows are at least; where no resample differs, for example because there was no
+    mistake at all, the interval is as wide as Wilson's for a share of so many.
     """
 
     point: Callable[[Any], float] = lambda answers: math.nan
@@ -146,10 +160,10 @@ class Resampled(Metric):
         ends = self.read(found, value, level)
         if self.trials is None or ends.low < ends.high:
             return ends
-        trials = self.trials(answers)
-        return Bounds(min(ends.low, intervals.wilson(trials, trials, level).low), ends.high)
+        return intervals.as_share(value, self.largest, self.trials(answers), level)
 
     def _paired(self, candidate: Any, stable: Any, value: float, setting: Setting) -> tuple[Bounds, float | None]:
         new, old = self.statistic(candidate), self.statistic(stable)
         found = replicates(lambda weights: new(weights) - old(weights), candidate.rows, setting)
-        return percentile(found, value, setting.level), None
+        trials = self.trials(candidate) if self.trials is not None else candidate.rows
+        return self._at_least(percentile(found, value, setting.level), trials, setting.level), None

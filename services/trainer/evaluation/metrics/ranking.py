@@ -1,5 +1,4 @@
-"""Metrics of ranking: how far up the relevant items are. Where scores tie, the worst order counts, so that a model
-which scores everything the same earns nothing."""
+"""Metrics of ranking: how far up the relevant items are."""
 
 from __future__ import annotations
 
@@ -13,15 +12,9 @@ from services.trainer.evaluation.metrics.metric import Mean, Metric, Share
 DEFAULT = (1, 5, 10)
 
 
-def _ranked(answers: Ranking) -> Array:
-    """Gains (n, items) from the first place on."""
-    order = np.lexsort((answers.relevance, -answers.scores), axis=1)
-    return np.take_along_axis(answers.relevance, order, axis=1)
-
-
 def hits(answers: Ranking, k: int) -> Array:
     """(n,) bool: is a relevant item among the first k?"""
-    return np.asarray((_ranked(answers)[:, :k] > 0).any(axis=1))
+    return np.asarray((answers.ranked[:, :k] > 0).any(axis=1))
 
 
 def ndcg(answers: Ranking, k: int) -> Array:
@@ -31,7 +24,7 @@ def ndcg(answers: Ranking, k: int) -> Array:
     """
     best = -np.sort(-answers.relevance, axis=1)
     discounts = 1 / np.log2(np.arange(2, 2 + min(k, answers.relevance.shape[1])))
-    return np.asarray((_ranked(answers)[:, :k] @ discounts) / (best[:, :k] @ discounts))
+    return np.asarray((answers.ranked[:, :k] @ discounts) / (best[:, :k] @ discounts))
 
 
 def hit_at(k: int) -> Metric:

@@ -46,6 +46,16 @@ def test_probabilities_of_half_precision_are_made_to_sum_to_one() -> None:
     assert answers.predicted.tolist() == [1, 1]
 
 
+def test_equal_scores_stay_equal() -> None:
+    """Seven tenths and three of a tenth each sum to a little less than one."""
+    given = np.array([[0.7, 0.1, 0.1, 0.1], [0.4, 0.25, 0.25, 0.1]])
+    assert given[0].sum() != given[1].sum()
+    answers = Classification([0, 1], given)
+    assert answers.probabilities is not None
+    assert (answers.probabilities == given).all()
+    assert (answers.take(np.array([1])).probabilities == given[1:]).all()
+
+
 def test_a_given_class_may_differ_from_the_likeliest() -> None:
     assert Classification([0], [[0.4, 0.6]], predicted=[0]).right.tolist() == [True]
 

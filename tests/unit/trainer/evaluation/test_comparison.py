@@ -14,7 +14,7 @@ from services.trainer.evaluation.comparison import compare
 from services.trainer.evaluation.estimate import Difference, Setting
 from services.trainer.evaluation.metrics.catalogue import by_name, of_task
 
-SETTING = Setting(resamples=300)
+SETTING = Setting(resamples=200)
 Classify = Callable[..., Classification]
 
 
@@ -69,6 +69,10 @@ def test_a_version_is_not_better_than_itself(classify: Classify) -> None:
     assert accuracy is not None
     assert accuracy.p_value == 1.0
     assert accuracy.low < -0.01  # a hundred rows cannot show more
+    for name in ("balanced_accuracy", "macro_f1", "auroc", "brier"):
+        alike = found.difference(name)
+        assert alike is not None
+        assert alike.low < -0.01 < 0.01 < alike.high, name
 
 
 @pytest.mark.parametrize(
@@ -99,11 +103,11 @@ def test_what_the_stable_version_lacks_is_said() -> None:
 def test_coverage_of_the_difference_of_macro_f1() -> None:
     """Two versions of equal worth: the interval holds 0."""
     random, held = np.random.default_rng(14), 0
-    for _ in range(100):
+    for _ in range(60):
         labels = random.integers(0, 3, 200)
         first, second = (np.where(random.random(200) < 0.8, labels, (labels + 1) % 3) for _ in range(2))
         found = difference(
             "macro_f1", Classification(labels, predicted=first), Classification(labels, predicted=second)
         )
         held += found.low <= 0 <= found.high
-    assert held >= 89
+    assert held >= 53

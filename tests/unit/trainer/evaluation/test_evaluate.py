@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_refused(classify: Classify) -> None:
         evaluate(answers, QUICK, stable=answers)
     with pytest.raises(InvalidArgument, match="mae is of regression"):
         evaluate(answers, QUICK, metrics=["mae"])
-    with pytest.raises(InvalidArgument, match="level: 1.0 is out of its bounds; resamples"):
+    with pytest.raises(InvalidArgument, match=r"level: 1\.0 is out of its bounds; resamples"):
         Setting(level=1.0, resamples=5)
 
 

@@ -54,8 +54,7 @@ def test_the_measured_value_decides_only_when_asked() -> None:
 
 
 def test_the_upper_end_decides_below_a_limit() -> None:
-    random = np.random.default_rng(20)
-    answers = Regression(np.zeros(400), random.normal(size=400))
+    answers = Regression(np.zeros(400), np.tile([0.5, 1.1], 200))  # the interval is 0.7705 to 0.8295
     gates = parse_all(["mae <= 0.82", "mae <= 0.9", "mae <= 0.5"])
     near, passed, far = decide(gates, evaluate(answers, QUICK, gates=gates)).answers
     assert [near.outcome, passed.outcome, far.outcome] == [Outcome.FAILED, Outcome.PASSED, Outcome.FAILED]
@@ -69,13 +68,13 @@ def test_the_chance_to_pass_wrongly_is_small() -> None:
     """Versions that are worth exactly the limit pass in at most 2.5 of 100 evaluations; by luck alone half would."""
     random = np.random.default_rng(21)
     passed = {"accuracy > 0.9": 0, "point accuracy > 0.9": 0}
-    for _ in range(150):
+    for _ in range(100):
         answers = answered(int(random.binomial(300, 0.9)), 300)
         for gate in passed:
             found = decide(parse_all([gate]), _accuracy_only(answers))
             passed[gate] += found.passed
-    assert passed["accuracy > 0.9"] <= 9
-    assert passed["point accuracy > 0.9"] >= 50
+    assert passed["accuracy > 0.9"] <= 6
+    assert passed["point accuracy > 0.9"] >= 30
 
 
 def _accuracy_only(answers: Classification) -> Evaluation:

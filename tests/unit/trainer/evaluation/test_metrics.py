@@ -46,7 +46,8 @@ def test_two_classes_as_scikit_learn_has_them(classify: Classify) -> None:
 def test_weighted_forms_are_those_of_repeated_rows(classify: Classify, classes: int) -> None:
     answers = classify(120, sure=1.0, classes=classes)
     assert answers.probabilities is not None
-    rounded = Classification(answers.labels, np.round(answers.probabilities, 1) + 1e-9)  # many ties
+    fifths = np.round(answers.probabilities * 5) + 1  # many ties
+    rounded = Classification(answers.labels, fifths / fifths.sum(axis=1, keepdims=True))
     weights = np.random.default_rng(3).integers(0, 4, size=(5, 120))
     pairs = {
         classification.balanced_statistic: classification.balanced_accuracy,
@@ -77,6 +78,14 @@ def test_no_mistake_on_few_rows_is_no_certainty(name: str) -> None:
     found = by_name(name).estimate(perfect, QUICK)
     assert (found.value, found.high) == (1.0, pytest.approx(1.0))
     assert 0.8 < found.low < 0.95
+
+
+def test_a_mean_without_spread_is_no_certainty_either() -> None:
+    perfect = by_name("ndcg@3").estimate(Ranking(np.eye(40), np.eye(40)), QUICK)
+    assert (perfect.value, perfect.high) == (1.0, 1.0)
+    assert 0.85 < perfect.low < 0.95
+    even = by_name("brier").estimate(Classification(np.arange(40) % 2, np.full((40, 2), 0.5)), QUICK)
+    assert even.low < even.value == 0.25 < even.high < 0.6
 
 
 def test_auroc_says_which_class_is_missing() -> None:

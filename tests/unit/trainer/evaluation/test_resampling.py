@@ -13,7 +13,7 @@ from services.trainer.evaluation.answers import Classification
 from services.trainer.evaluation.estimate import Bounds, Estimate, Setting
 from services.trainer.evaluation.metrics.catalogue import by_name
 
-SIMULATED = 150
+SIMULATED = 100
 
 
 def test_a_resample_draws_as_many_rows_as_there_are() -> None:

@@ -76,11 +76,11 @@ def test_the_plain_interval_is_the_slices_own_and_the_wide_one_wider() -> None:
 def test_many_looks_at_noise_find_nothing_more_often_than_they_may() -> None:
     """Twenty slices of nothing: uncorrected, two of three runs would find one."""
     random, alarms = np.random.default_rng(12), 0
-    for _ in range(40):
+    for _ in range(20):
         labels = random.integers(0, 2, 2000)
         answers = Classification(labels, predicted=np.where(random.random(2000) < 0.9, labels, 1 - labels))
         alarms += bool(slices(answers, {"x": random.integers(0, 20, 2000)}, ACCURACY, SETTING).worse)
-    assert alarms <= 5
+    assert alarms <= 3
 
 
 def test_small_slices_are_counted_and_not_looked_at() -> None:
