@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.evaluation.documents import Document
+
+ROUNDING = 1e-9
 
 
 class Better(StrEnum):
@@ -26,6 +29,11 @@ class Bounds(Document):
     def within(self, smallest: float, largest: float) -> Bounds:
         """Cut off where the metric cannot be."""
         return Bounds(max(self.low, smallest), min(self.high, largest))
+
+    @property
+    def flat(self) -> bool:
+        """Without width, but for rounding: the rows show no spread, which is not to be taken for certainty."""
+        return math.isfinite(self.low) and self.high - self.low <= ROUNDING * max(1.0, abs(self.low))
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def found(setting: Setting) -> tuple[Metric, ...]:
     task = Task.CLASSIFICATION
     lower = Better.LOWER
     return (
-        Share("accuracy", task),
+        Share("accuracy", task, hits=lambda answers: answers.right),
         Resampled(
             "balanced_accuracy",
             task,

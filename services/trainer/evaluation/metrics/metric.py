@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,8 @@ class Metric:
         """Candidate minus stable; both must be about the same rows in the same order."""
         values = self.value(candidate), self.value(stable)
         ends, p_value = self._paired(candidate, stable, values[0] - values[1], setting)
+        farthest = self.largest - self.smallest
+        ends = ends.within(-farthest, farthest)
         return Difference(
             metric=self.name,
             value=values[0] - values[1],
@@ -71,7 +73,7 @@ class Metric:
 
         Where the metric has no largest value there is no such bound, and the interval stays one point.
         """
-        if ends.low < ends.high or math.isinf(self.largest) or math.isinf(self.smallest):
+        if not ends.flat or math.isinf(self.largest):
             return ends
         alike = intervals.paired_shares(0, 0, rows, level)
         return Bounds(ends.low + alike.low * self.largest, ends.high + alike.high * self.largest)
@@ -90,7 +92,7 @@ class Metric:
 class Share(Metric):
     """The share of rows that are hits: `hits` gives (n,) bool."""
 
-    hits: Callable[[Any], Array] = lambda answers: answers.right
+    hits: Callable[[Any], Array] = field(kw_only=True)
     method = "Wilson"
     paired_method = "Bonett-Price; p by McNemar's exact test"
 
@@ -111,7 +113,7 @@ class Share(Metric):
 class Mean(Metric):
     """The mean of what each row brings: `each` gives (n,) float64."""
 
-    each: Callable[[Any], Array] = lambda answers: answers.losses
+    each: Callable[[Any], Array] = field(kw_only=True)
     method = "Student's t"
     paired_method = "Student's t of the rows' differences"
 
@@ -120,7 +122,7 @@ class Mean(Metric):
 
     def _ends(self, answers: Any, value: float, level: float, setting: Setting) -> Bounds:
         ends = intervals.student(self.each(answers), level)
-        if ends.low < ends.high or math.isinf(self.largest):
+        if not ends.flat or math.isinf(self.largest):
             return ends
         return intervals.as_share(value, self.largest, answers.rows, level)
 
@@ -138,8 +140,8 @@ class Resampled(Metric):
     mistake at all, the interval is as wide as Wilson's for a share of so many.
     """
 
-    point: Callable[[Any], float] = lambda answers: math.nan
-    statistic: Callable[[Any], Statistic] = lambda answers: lambda weights: weights.mean(axis=1)
+    point: Callable[[Any], float] = field(kw_only=True)
+    statistic: Callable[[Any], Statistic] = field(kw_only=True)
     closed: Callable[[Any, float], Bounds] | None = None
     formula: str = ""
     read: Callable[[Array, float, float], Bounds] = percentile
@@ -158,7 +160,7 @@ class Resampled(Metric):
             return self.closed(answers, level)
         found = replicates(self.statistic(answers), answers.rows, setting)
         ends = self.read(found, value, level)
-        if self.trials is None or ends.low < ends.high:
+        if self.trials is None or not ends.flat:
             return ends
         return intervals.as_share(value, self.largest, self.trials(answers), level)
 

@@ -40,6 +40,13 @@ def test_a_ratio_of_like_rows_is_a_mean() -> None:
     assert (ratio.low, ratio.high) == pytest.approx((mean.low, mean.high))
 
 
+def test_rounding_is_no_spread() -> None:
+    assert Bounds(0.1 + 0.2, 0.3).flat
+    assert Bounds(1e6, 1e6 + 1e-5).flat
+    assert not Bounds(0.3, 0.30001).flat
+    assert not Bounds(-math.inf, math.inf).flat
+
+
 def test_one_row_says_nothing() -> None:
     nothing = Bounds(-math.inf, math.inf)
     assert intervals.student(np.array([3.0]), 0.95) == nothing
