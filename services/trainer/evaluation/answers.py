@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -49,6 +49,8 @@ def _as_long(where: str, values: Array, rows: int) -> None:
 @dataclass(frozen=True, eq=False)
 class Answers:
     """The base: all arrays of a task have the same first dimension, one entry a row."""
+
+    task: ClassVar[Task]
 
     def __post_init__(self) -> None:
         self._check()

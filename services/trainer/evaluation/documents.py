@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -30,6 +29,10 @@ class Document:
             raise InvalidArgument([Violation(".".join(map(str, e["loc"])), e["msg"]) for e in found]) from None
 
 
-@cache
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}  # they take long to make
+
+
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

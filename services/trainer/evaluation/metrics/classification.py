@@ -69,17 +69,21 @@ def auroc_statistic(answers: Classification) -> Statistic:
 
 
 def _ranked(scores: Array, positive: Array) -> Statistic:
-    """The share of pairs in the right order, ties by half (Mann-Whitney): rows with one score are one step."""
+    """The share of pairs in the right order, ties by half (Mann-Whitney)."""
     order = np.argsort(scores, kind="stable")
-    steps = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
+    negative, places = ~positive[order], np.flatnonzero(positive[order])
+    # Of each positive row: how many rows have a lower score, and how many none that is higher.
+    lower = np.searchsorted(scores[order], scores[order][places], side="left")
+    not_higher = np.searchsorted(scores[order], scores[order][places], side="right")
 
     def statistic(weights: Array) -> Array:
-        ordered = weights[:, order]
-        above = np.add.reduceat(ordered * positive[order], steps, axis=1)
-        below = np.add.reduceat(ordered * ~positive[order], steps, axis=1)
-        pairs = (above * (np.cumsum(below, axis=1) - below / 2)).sum(axis=1)
+        ordered = np.take(weights, order, axis=1)
+        passed = np.zeros((len(weights), len(scores) + 1))
+        np.cumsum(ordered * negative, axis=1, out=passed[:, 1:])
+        own = np.take(ordered, places, axis=1)
+        pairs = (own * (np.take(passed, lower, axis=1) + np.take(passed, not_higher, axis=1))).sum(axis=1) / 2
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(pairs / (above.sum(axis=1) * below.sum(axis=1)))
+            return np.asarray(pairs / (own.sum(axis=1) * passed[:, -1]))
 
     return statistic
 
