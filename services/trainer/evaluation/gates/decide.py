@@ -10,7 +10,7 @@ from services.trainer.evaluation.evaluate import Evaluation
 from services.trainer.evaluation.gates import sentences
 from services.trainer.evaluation.gates.gate import Answer, Decision, Demand, Gate, Outcome
 from services.trainer.evaluation.gates.sentences import Held
-from services.trainer.evaluation.slices import Slice
+from services.trainer.evaluation.slices import Skipped, Slice
 
 _HOLDS: dict[Demand, Callable[[float, float], bool]] = {
     Demand.AT_LEAST: operator.ge,
@@ -64,7 +64,14 @@ def _of_slices(gate: Gate, evaluation: Evaluation) -> Answer:
     smallest, against = evaluation.setting.smallest, _against(evaluation)
     held = [hold(gate, figure, smallest, each.name, against) for each, figure in figures if figure is not None]
     worst = min(held, key=lambda one: (one.passed, one.room))
-    return _told(gate, worst, sentences.of_slices(worst, sum(not one.passed for one in held), len(held)))
+    sentence = sentences.of_slices(worst, sum(not one.passed for one in held), len(held))
+    return _told(gate, worst, sentence + sentences.too_small(_skipped(gate, evaluation)))
+
+
+def _skipped(gate: Gate, evaluation: Evaluation) -> Skipped | None:
+    """Of a gate on all slices: the values that nothing can be said about."""
+    skipped = evaluation.slices.skipped if evaluation.slices and gate.value is None else ()
+    return next((each for each in skipped if each.column == gate.column), None)
 
 
 def _part(gate: Gate, part: Slice) -> Estimate | Difference | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.trainer.evaluation.estimate import Difference, Estimate
 from services.trainer.evaluation.gates.gate import Demand, Gate
-from services.trainer.evaluation.slices import Slice
+from services.trainer.evaluation.slices import Skipped, Slice
 
 _WORDS = {
     Demand.AT_LEAST: "at least",
@@ -61,6 +61,14 @@ def of_slices(worst: Held, failed: int, looked_at: int) -> str:
         return of(worst)
     count = f"{failed} of {looked_at} slices fail" if failed else f"all {looked_at} slices pass"
     return f"{count}; the worst: {of(worst)}"
+
+
+def too_small(skipped: Skipped | None) -> str:
+    """What a gate on all slices leaves open; empty when that is nothing."""
+    if skipped is None:
+        return ""
+    values = f"{skipped.values} other value{'s' if skipped.values > 1 else ''} of {skipped.column}"
+    return f"; nothing is known of {values}, with {skipped.rows:,} rows in all"
 
 
 def no_such_slice(gate: Gate, there: Sequence[Slice], smallest: int) -> str:

@@ -159,6 +159,15 @@ def test_a_slice_that_is_not_there_fails() -> None:
     assert tiny.sentence == "no slice of x has the 30 rows that it takes to look at one"
 
 
+def test_slices_too_small_to_be_looked_at_are_told() -> None:
+    column = np.repeat(["a", "b", "c"], [180, 15, 5])
+    found = decided("slice(x) accuracy >= 0.5", answered(200, 200), columns={"x": column})
+    assert found.outcome is Outcome.PASSED
+    assert found.sentence.endswith("; nothing is known of 2 other values of x, with 20 rows in all")
+    named = decided("slice(x=a) accuracy >= 0.5", answered(200, 200), columns={"x": column})
+    assert "nothing is known" not in named.sentence
+
+
 def test_what_cannot_be_measured_fails() -> None:
     found = decided("log_loss <= 10", answered(90, 100))
     assert found.outcome is Outcome.FAILED
