@@ -1,0 +1,1 @@
+"""The trainer: how versions are made, judged, combined and explained."""
