@@ -5,4 +5,6 @@
     tuning, sentences    the decision on untouched rows, and its words
     pooling, merge       one ONNX model out of the members' own
     triton               the same by Triton's ensemble scheduling, for members of any backend
+
+Files are touched by `onnxfiles` alone, and models are run by `agreement` alone; the rest is pure.
 """

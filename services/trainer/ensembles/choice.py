@@ -80,9 +80,7 @@ class Choice:
     gap: float
 
 
-def choose(
-    loss: Loss, units: np.ndarray, *, folds: int, seed: int, confidence: float, negligible: float
-) -> Choice:
+def choose(loss: Loss, units: np.ndarray, *, folds: int, seed: int, confidence: float, negligible: float) -> Choice:
     """The simplest candidate that is not worse than the best one can tell; equal arguments, equal choice."""
     losses = _cross_fitted(loss, _folds(units, folds, seed), negligible)
     chosen = _simplest(losses, units)

@@ -14,14 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.ensembles import sentences
-from services.trainer.ensembles.choice import ROUNDING, Candidate, Choice, choose
-from services.trainer.ensembles.loss import Loss, loss_of
+from services.trainer.ensembles.choice import ROUNDING, Candidate, choose
+from services.trainer.ensembles.loss import loss_of
 from services.trainer.ensembles.paired import Interval, interval
 from services.trainer.ensembles.rows import Checked, Kind, Rows, check, same_members
 from services.trainer.ensembles.solve import best_single, equal, single
@@ -102,25 +102,56 @@ class Report:
         return asdict(self) | {"weights": self.weights, "accepted": self.accepted}
 
 
-def tune(tuning: Rows, test: Rows, kind: Kind, policy: Policy = Policy(), *, force: bool = False) -> Report:  # noqa: B008 - frozen
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """Checked rows, and what is asked of an ensemble on them."""
+
+    seen: Checked
+    untouched: Checked
+    kind: Kind
+    policy: Policy
+    force: bool
+
+    @classmethod
+    def of(cls, tuning: Rows, test: Rows, kind: Kind, policy: Policy, *, force: bool) -> Self:
+        seen, untouched = check(tuning, kind, "tuning"), check(test, kind, "test")
+        same_members(seen, untouched)
+        return cls(seen, untouched, kind, policy, force)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        return self.seen.size, self.untouched.size
+
+    @property
+    def least(self) -> tuple[int, int]:
+        members = len(self.seen.names)
+        return max(self.policy.min_rows, self.policy.min_rows_a_member * members), self.policy.min_rows
+
+    def interval(self, values: np.ndarray) -> Interval:
+        """Of the mean of values of the untouched rows."""
+        return interval(values, self.untouched.units, self.policy.confidence)
+
+
+def tune(tuning: Rows, test: Rows, kind: Kind, policy: Policy = Policy(), *, force: bool = False) -> Report:
     """Weights from `tuning`, judged on `test`, which must be other rows; equal arguments give equal reports.
 
     `force` changes neither weights nor verdict: it is recorded, and the ensemble is accepted whatever the verdict.
     Raises InvalidArgument for predictions or labels that cannot be judged.
     """
-    seen, untouched = _checked(tuning, test, kind)
-    loss = loss_of(seen, kind)
-    if seen.size < _least(policy, loss.members):
-        return _report(equal(loss.members), loss, seen, untouched, kind, policy, force, None)
+    case = _Case.of(tuning, test, kind, policy, force=force)
+    loss = loss_of(case.seen, kind)
+    if case.rows[0] < case.least[0]:
+        return _report(case, equal(loss.members), best_single(loss), None)
     choice = choose(
         loss,
-        seen.units,
+        case.seen.units,
         folds=policy.folds,
         seed=policy.seed,
         confidence=policy.confidence,
         negligible=policy.negligible,
     )
-    return _report(choice.weights, loss, seen, untouched, kind, policy, force, choice)
+    tuned = Tuned(choice.candidate, choice.gain, choice.naive_gain, choice.gap)
+    return _report(case, choice.weights, choice.best, tuned)
 
 
 def judge(
@@ -128,19 +159,16 @@ def judge(
     tuning: Rows,
     test: Rows,
     kind: Kind,
-    policy: Policy = Policy(),  # noqa: B008 - frozen
     *,
+    policy: Policy = Policy(),
     force: bool = False,
 ) -> Report:
-    """The same report for weights that somebody gave; they are scaled to sum 1. Raises InvalidArgument."""
-    seen, untouched = _checked(tuning, test, kind)
-    return _report(_given(weights, seen.names), loss_of(seen, kind), seen, untouched, kind, policy, force, None)
+    """The same report for weights that somebody gave; they are scaled to sum 1. Raises InvalidArgument.
 
-
-def _checked(tuning: Rows, test: Rows, kind: Kind) -> tuple[Checked, Checked]:
-    seen, untouched = check(tuning, kind, "tuning"), check(test, kind, "test")
-    same_members(seen, untouched)
-    return seen, untouched
+    The tuning rows only say which member was best on them.
+    """
+    case = _Case.of(tuning, test, kind, policy, force=force)
+    return _report(case, _given(weights, case.seen.names), best_single(loss_of(case.seen, kind)), None)
 
 
 def _given(weights: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
@@ -152,53 +180,43 @@ def _given(weights: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
     return np.asarray(given / given.sum())
 
 
-def _least(policy: Policy, members: int) -> int:
-    return max(policy.min_rows, policy.min_rows_a_member * members)
-
-
-def _report(
-    weights: np.ndarray,
-    seen_loss: Loss,
-    seen: Checked,
-    untouched: Checked,
-    kind: Kind,
-    policy: Policy,
-    force: bool,
-    choice: Choice | None,
-) -> Report:
-    loss = loss_of(untouched, kind)
+def _report(case: _Case, weights: np.ndarray, best: int, tuned: Tuned | None) -> Report:
+    loss = loss_of(case.untouched, case.kind)
     mine = loss.rows(weights)
-    members = {
-        name: _member(weights, place, mine, loss, untouched.units, policy.confidence)
-        for place, name in enumerate(seen.names)
-    }
-    best = seen.names[choice.best if choice else best_single(seen_loss)]
-    rows, least = (seen.size, untouched.size), (_least(policy, len(members)), policy.min_rows)
-    verdict = _verdict(members, best, rows, least, policy)
-    total = interval(mine, untouched.units, policy.confidence)
+    members = {}
+    for place, name in enumerate(case.seen.names):
+        own = loss.rows(single(len(weights), place))
+        members[name] = MemberReport(float(weights[place]), case.interval(own), case.interval(own - mine))
+    total, whose = case.interval(mine), case.seen.names[best]
+    verdict = _verdict(case, members, whose)
     told = sentences.Told(
-        kind, total, {n: (m.weight, m.loss, m.gain) for n, m in members.items()}, best, rows, least, policy.confidence
+        case.kind,
+        total,
+        {name: (member.weight, member.loss, member.gain) for name, member in members.items()},
+        best=whose,
+        rows=case.rows,
+        least=case.least,
+        confidence=case.policy.confidence,
     )
-    sentence = sentences.say(verdict.value, told)
-    tuned = Tuned(choice.candidate, choice.gain, choice.naive_gain, choice.gap) if choice else None
-    return Report(kind, verdict, sentence, force, best, total, members, tuned, rows, policy)
-
-
-def _member(
-    weights: np.ndarray, place: int, mine: np.ndarray, loss: Loss, units: np.ndarray, confidence: float
-) -> MemberReport:
-    own = loss.rows(single(len(weights), place))
-    return MemberReport(
-        float(weights[place]), interval(own, units, confidence), interval(own - mine, units, confidence)
+    return Report(
+        case.kind,
+        verdict,
+        sentences.say(verdict.value, told),
+        forced=case.force,
+        best=whose,
+        loss=total,
+        members=members,
+        tuned=tuned,
+        rows=case.rows,
+        policy=case.policy,
     )
 
 
-def _verdict(
-    members: Mapping[str, MemberReport], best: str, rows: tuple[int, int], least: tuple[int, int], policy: Policy
-) -> Verdict:
-    if rows[0] < least[0] or rows[1] < least[1]:
+def _verdict(case: _Case, members: Mapping[str, MemberReport], best: str) -> Verdict:
+    if any(rows < least for rows, least in zip(case.rows, case.least, strict=True)):
         return Verdict.TOO_FEW_ROWS
-    if all(m.gain.lower > policy.min_gain + ROUNDING * abs(m.loss.mean) for m in members.values()):
+    asked = case.policy.min_gain
+    if all(member.gain.lower > asked + ROUNDING * abs(member.loss.mean) for member in members.values()):
         return Verdict.BETTER
     if members[best].gain.upper < -ROUNDING * abs(members[best].loss.mean):
         return Verdict.WORSE

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from services.trainer.ensembles.loss import FLOOR, Loss, LogLoss, SquaredLoss, loss_of
+from services.trainer.ensembles.loss import FLOOR, LogLoss, Loss, SquaredLoss, loss_of
 from services.trainer.ensembles.rows import Kind, Rows, check
 from services.trainer.ensembles.solve import equal, minimise, single
 from tests.unit.trainer.ensembles import court
@@ -32,11 +32,7 @@ def loss(request: pytest.FixtureRequest) -> Loss:
 
 
 def grid() -> list[np.ndarray]:
-    return [
-        np.array([a, b, STEPS - a - b]) / STEPS
-        for a, b in product(range(STEPS + 1), repeat=2)
-        if a + b <= STEPS
-    ]
+    return [np.array([a, b, STEPS - a - b]) / STEPS for a, b in product(range(STEPS + 1), repeat=2) if a + b <= STEPS]
 
 
 def test_nothing_on_a_grid_is_lower(loss: Loss) -> None:
