@@ -68,6 +68,15 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
+def external(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Tensors whose data are in other files, those of inner graphs too."""
+    held = (attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t"))
+    yield from (tensor for tensor in (*graph.initializer, *held) if tensor.data_location == TensorProto.EXTERNAL)
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from external(inner)
+
+
 def prefix(graph: onnx.GraphProto, text: str, dimension: Callable[[str], str]) -> None:
     """Puts `text` before every name in the graph and the graphs within, in place; dimensions go by `dimension`.
 

@@ -93,13 +93,14 @@ class SquaredLoss:
 def loss_of(rows: Checked, kind: Kind) -> LogLoss | SquaredLoss:
     """The proper loss for this kind of prediction."""
     if kind is Kind.NUMBERS:
-        return SquaredLoss.of(rows.predictions - rows.labels[:, None, :])
-    return LogLoss(np.clip(_given(rows.predictions, rows.labels), FLOOR, 1.0))
+        return SquaredLoss.of(np.stack([np.subtract(p, rows.labels, dtype=float) for p in rows.predictions], axis=1))
+    given = np.column_stack([_given(p, rows.labels) for p in rows.predictions])
+    return LogLoss(np.clip(given, FLOOR, 1.0))
 
 
 def _given(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n, members): what each member gave to the class that happened."""
-    if predictions.shape[2] == 1:
-        positive = predictions[:, :, 0]
-        return np.asarray(np.where(labels[:, None] == 1, positive, 1 - positive))
-    return np.asarray(predictions[np.arange(len(labels)), :, labels])
+    """(n,): what a member gave to the class that happened, of the 1 that it had to give."""
+    if predictions.shape[1] == 1:
+        positive = predictions[:, 0].astype(float)
+        return np.asarray(np.where(labels == 1, positive, 1 - positive))
+    return np.asarray(predictions[np.arange(len(labels)), labels] / predictions.sum(axis=1, dtype=float))

@@ -26,7 +26,7 @@ from services.trainer.ensembles.interface import (
     prefix_of,
     shared_inputs,
 )
-from services.trainer.ensembles.members import SIDE_BY_SIDE, Member, check_weights, one_line
+from services.trainer.ensembles.members import SIDE_BY_SIDE, Member, check_weights, one_line, refused
 from services.trainer.ensembles.opsets import at_one_opset, opsets, plain
 from services.trainer.ensembles.pooling import Pool, nodes
 
@@ -46,6 +46,9 @@ def merge(members: Sequence[Member], outputs: Sequence[str] = ()) -> onnx.ModelP
     """
     check_weights([(member.name, member.weight) for member in members])
     weighed = [member for member in members if member.weight > 0]
+    for member in weighed:
+        if lost := next(graphs.external(member.model.graph), None):
+            raise refused(member.name, f"the data of {lost.name!r} are in another file", "read it with its files")
     check_size(sum(member.model.ByteSize() for member in weighed))
     one = at_one_opset([replace(member, model=plain(member.model)) for member in weighed])
     shared = shared_inputs(one)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, checker, external_data_helper, helper
+from onnx import checker, external_data_helper, helper
 
 from services.kit.files import write_atomically
-from services.trainer.ensembles.graphs import subgraphs
+from services.trainer.ensembles import graphs
 from services.trainer.ensembles.members import one_line, refused
 from services.trainer.ensembles.merge import check_size
 
@@ -50,16 +50,8 @@ def _bare(name: str, path: Path) -> onnx.ModelProto:
 
 def _outside(model: onnx.ModelProto) -> int:
     """Bytes of tensors whose data are in other files."""
-    return sum(_bytes(t) for t in _initialisers(model.graph) if t.data_location == TensorProto.EXTERNAL)
+    return sum(_bytes(tensor) for tensor in graphs.external(model.graph))
 
 
-def _initialisers(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
-        for inner in subgraphs(node):
-            yield from _initialisers(inner)
-
-
-def _bytes(tensor: TensorProto) -> int:
+def _bytes(tensor: onnx.TensorProto) -> int:
     return math.prod(tensor.dims) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)

@@ -38,10 +38,10 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """Rows that hold what they promise: `predictions` (n, members, k) as float64, `units` (n,) numbers from 0."""
+    """Rows that hold what they promise: `predictions` are (n, k) for each name, `units` (n,) numbers from 0."""
 
     names: tuple[str, ...]
-    predictions: np.ndarray
+    predictions: tuple[np.ndarray, ...]
     labels: np.ndarray
     units: np.ndarray
 
@@ -52,7 +52,7 @@ class Checked:
 
 
 def check(rows: Rows, kind: Kind, field: str = "rows") -> Checked:
-    """The rows in one array; raises InvalidArgument that names every member which is wrong, and how."""
+    """The rows if they are sound; raises InvalidArgument that names every member which is wrong, and how."""
     names = tuple(rows.predictions)
     if len(names) < MIN_MEMBERS:
         _refuse(f"{field}.predictions", f"an ensemble needs at least {MIN_MEMBERS} members, not {len(names)}")
@@ -65,17 +65,15 @@ def check(rows: Rows, kind: Kind, field: str = "rows") -> Checked:
     ]
     if wrong:
         raise InvalidArgument(wrong)
-    stacked = np.stack([arrays[name].astype(np.float64) for name in names], axis=1)
-    labels = _labels(np.asarray(rows.labels), stacked.shape[0], stacked.shape[2], kind, f"{field}.labels")
-    units = _units(rows.groups, stacked.shape[0], f"{field}.groups")
-    return Checked(names, stacked, labels, units)
+    labels = _labels(np.asarray(rows.labels), (first[0], first[1]), kind, f"{field}.labels")
+    return Checked(names, tuple(arrays.values()), labels, _units(rows.groups, first[0], f"{field}.groups"))
 
 
 def same_members(tuning: Checked, test: Checked) -> None:
     """Raises InvalidArgument unless both are about the same members, in the same order, with outputs as wide."""
     if tuning.names != test.names:
         _refuse("test.predictions", f"they are of {_list(test.names)}, the tuning rows' of {_list(tuning.names)}")
-    wide, asked = test.predictions.shape[2], tuning.predictions.shape[2]
+    wide, asked = test.predictions[0].shape[1], tuning.predictions[0].shape[1]
     if wide != asked:
         _refuse("test.predictions", f"members give {wide} values a row, but {asked} on the tuning rows")
 
@@ -109,10 +107,10 @@ def _improbable(array: np.ndarray) -> str:
     return ""
 
 
-def _labels(labels: np.ndarray, n: int, k: int, kind: Kind, field: str) -> np.ndarray:
-    if len(labels.shape) == 0 or labels.shape[0] != n:
-        _refuse(field, f"their shape is {list(labels.shape)}, but the members saw {n:,} rows")
-    return _classes(labels, max(k, 2), field) if kind is Kind.PROBABILITIES else _numbers(labels, (n, k), field)
+def _labels(labels: np.ndarray, shape: tuple[int, int], kind: Kind, field: str) -> np.ndarray:
+    if labels.shape[:1] != shape[:1]:
+        _refuse(field, f"their shape is {list(labels.shape)}, but the members saw {shape[0]:,} rows")
+    return _classes(labels, max(shape[1], 2), field) if kind is Kind.PROBABILITIES else _numbers(labels, shape, field)
 
 
 def _classes(labels: np.ndarray, classes: int, field: str) -> np.ndarray:

@@ -318,6 +318,14 @@ def outside(seed: int, folder: Path) -> Path:
     return path
 
 
+def test_an_ensemble_can_be_a_member() -> None:
+    inner = merge.merge(members(linear(1), linear(2)))
+    two = members(inner, linear(3))
+    merged = merge.merge(two)
+    agree(merged, two)
+    agree(merged, members(linear(1), linear(2), linear(3), weights=(0.49, 0.21, 0.3)))
+
+
 def test_external_data_come_into_the_one_file(tmp_path: Path) -> None:
     paths = {name: outside(seed, tmp_path / name) for seed, name in enumerate("ab")}
     read = onnxfiles.read(paths)
@@ -327,6 +335,11 @@ def test_external_data_come_into_the_one_file(tmp_path: Path) -> None:
     batch = batches()[1]
     own = [onnxruntime.InferenceSession(str(path)).run(["y"], batch)[0] for path in paths.values()]
     np.testing.assert_allclose(session.run(["y"], batch)[0], (own[0] + own[1]) / 2, atol=1e-6)
+
+
+def test_a_member_without_its_data_is_refused(tmp_path: Path) -> None:
+    bare = onnx.load(outside(1, tmp_path / "a"), load_external_data=False)
+    assert refusal(*members(linear(2), bare)) == "member 'm@1': the data of 'w' are in another file"
 
 
 def test_more_than_a_file_holds_is_refused_before_data_are_read(

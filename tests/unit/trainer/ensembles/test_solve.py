@@ -113,6 +113,14 @@ def test_members_that_are_all_perfect_are_no_trouble() -> None:
     assert minimise(SquaredLoss.of(np.zeros((50, 3, 1)))).loss == 0.0
 
 
+def test_a_row_has_one_to_give() -> None:
+    """Half precision sums to a little more or less than 1; who rounds up gains nothing."""
+    exact = np.tile([0.2, 0.8], (10, 1))
+    rows = Rows({"exact": exact, "up": exact * 1.0009}, np.ones(10, int))
+    loss = loss_of(check(rows, Kind.PROBABILITIES), Kind.PROBABILITIES)
+    np.testing.assert_allclose(loss.rows(single(2, 1)), loss.rows(single(2, 0)))
+
+
 def test_a_wrong_certainty_costs_much_but_not_everything() -> None:
     predictions = {"sure": np.tile([1.0, 0.0], (10, 1)), "unsure": np.full((10, 2), 0.5)}
     loss = loss_of(check(Rows(predictions, np.ones(10, int)), Kind.PROBABILITIES), Kind.PROBABILITIES)
