@@ -5,8 +5,10 @@ Averages are taken in float32 at least: sixteen bits would lose what small weigh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +18,8 @@ from services.kit.errors import InvalidArgument, Violation
 
 MIN_OPSET = 13  # Softmax over the last axis alone
 OPSET, IR = 17, 8  # of the model of its own
-WIDER = {TensorProto.FLOAT16: TensorProto.FLOAT, TensorProto.BFLOAT16: TensorProto.FLOAT}
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, *WIDER})
+WIDER: dict[int, int] = {TensorProto.FLOAT16: TensorProto.FLOAT, TensorProto.BFLOAT16: TensorProto.FLOAT}
+FLOATS: frozenset[int] = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, *WIDER})
 # A fixed size, the name of an open one, or open without a name.
 Dims = tuple[int | str | None, ...]
 
@@ -47,7 +49,7 @@ def nodes(pool: Pool, prefix: str) -> tuple[list[onnx.NodeProto], list[onnx.Tens
     weights: list[onnx.TensorProto] = []
     work = WIDER.get(pool.element, pool.element)
 
-    def add(operator: str, inputs: list[str], step: str, **attributes: int) -> str:
+    def add(operator: str, inputs: list[str], step: str, attributes: Mapping[str, Any] = MappingProxyType({})) -> str:
         name = f"{prefix}{step}"
         made.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
@@ -56,10 +58,10 @@ def nodes(pool: Pool, prefix: str) -> tuple[list[onnx.NodeProto], list[onnx.Tens
     for place, source in enumerate(pool.sources):
         tensor = source.tensor
         if work != pool.element:
-            tensor = add("Cast", [tensor], f"wide{place}", to=work)
+            tensor = add("Cast", [tensor], f"wide{place}", {"to": work})
         if source.logits:
             operator = squashing(pool)
-            tensor = add(operator, [tensor], f"chances{place}", **({"axis": -1} if operator == "Softmax" else {}))
+            tensor = add(operator, [tensor], f"chances{place}", {"axis": -1} if operator == "Softmax" else {})
         weights.append(_constant(f"{prefix}weight{place}", source.weight, work))
         parts.append(add("Mul", [tensor, weights[-1].name], f"part{place}"))
     total = add("Sum", parts, "total")

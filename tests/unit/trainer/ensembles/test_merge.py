@@ -49,8 +49,8 @@ def graph(
     opset: int = 17,
     ir: int = 8,
 ) -> onnx.ModelProto:
-    ports = [[helper.make_tensor_value_info(n, e, list(d)) for n, e, d in each] for each in (inputs, outputs)]
-    made = helper.make_graph(nodes, "g", *ports, [numpy_helper.from_array(a, n) for n, a in weights.items()])
+    takes, gives = ([helper.make_tensor_value_info(n, e, list(d)) for n, e, d in each] for each in (inputs, outputs))
+    made = helper.make_graph(nodes, "g", takes, gives, [numpy_helper.from_array(a, n) for n, a in weights.items()])
     if ir < 4:
         made.input.extend(
             helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
@@ -165,8 +165,8 @@ def branching(seed: int) -> onnx.ModelProto:
         helper.make_node("Greater", ["sum", "zero"], ["positive"]),
         helper.make_node("If", ["positive"], ["y"], then_branch=branch("Add"), else_branch=branch("Mul")),
     ]
-    ports = [("x", FLOAT, ("n", 4))], [("y", FLOAT, ("n", 4))]
-    return graph(nodes, *ports, {"w": weights, "zero": np.float32(0)})
+    constants = {"w": weights, "zero": np.array(0, np.float32)}
+    return graph(nodes, [("x", FLOAT, ("n", 4))], [("y", FLOAT, ("n", 4))], constants)
 
 
 def test_inner_graphs_keep_what_they_refer_to() -> None:
@@ -178,7 +178,7 @@ def test_local_functions_are_inlined() -> None:
     def doubling(seed: int, factor: float) -> onnx.ModelProto:
         model = linear(seed)
         body = [
-            helper.make_node("Constant", [], ["f"], value=numpy_helper.from_array(np.float32(factor))),
+            helper.make_node("Constant", [], ["f"], value=numpy_helper.from_array(np.array(factor, np.float32))),
             helper.make_node("Mul", ["a", "f"], ["b"]),
         ]
         opsets = [helper.make_opsetid("", 17)]

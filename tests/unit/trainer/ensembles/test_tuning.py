@@ -128,8 +128,8 @@ def test_too_few_rows_decide_nothing(sizes: tuple[int, int], where: str) -> None
 
 
 def test_many_members_need_more_rows() -> None:
-    many = [court.hopeless(300, seed, noise_members=30) for seed in (1, 2)]
-    assert "300 independent tuning rows where 310 are needed" in tune(*many, CLASSES).sentence
+    tuning, test = (court.hopeless(300, seed, noise_members=30) for seed in (1, 2))
+    assert "300 independent tuning rows where 310 are needed" in tune(tuning, test, CLASSES).sentence
 
 
 def test_rows_of_a_user_are_one_observation() -> None:
