@@ -1,1 +1,1 @@
-"""The trainer: how versions are made, judged, combined and explained."""
+"""The trainer: from data to a version that can be trusted, repeated and explained."""
