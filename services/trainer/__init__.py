@@ -1,0 +1,1 @@
+"""The trainer: from data to a version that can be trusted, repeated and explained."""
