@@ -86,7 +86,7 @@ def _multipliers(count: int) -> Hashes:
 def _number_words(values: Array) -> Hashes:
     wide = values.astype(np.float64)
     if values.dtype == np.float64:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             np.copyto(wide, wide.astype(np.float32), where=np.rint(wide) != wide)
     if values.dtype.kind == "f":
         wide += 0.0  # -0.0 becomes 0.0

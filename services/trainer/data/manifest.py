@@ -91,7 +91,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
             document = json.loads(text)
             claimed, version = document.pop("digest"), document.pop("version")
             manifest = Manifest.model_validate(document)
-        except (ValueError, KeyError, AttributeError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             raise InvalidArgument([Violation("manifest", f"is no manifest of data: {error}")]) from error
         if version != FORMAT:
             raise InvalidArgument([Violation("manifest", f"has version {version}; this program reads {FORMAT}")])

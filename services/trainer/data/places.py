@@ -13,6 +13,7 @@ import errno
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -112,17 +113,25 @@ def _file(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
 
 
 def _s3(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
-    from s3fs import S3FileSystem  # noqa: PLC0415 - each driver only where it is needed
-
     options = dict(parse_qsl(parts.query))
     if not parts.netloc or options.keys() - _S3_OPTIONS:
         raise _refused(urlunsplit(parts), "must be s3://bucket/prefix with no options but endpoint and region")
+    from s3fs import S3FileSystem  # noqa: PLC0415 - each driver only where it is needed
+
     client = {"region_name": options["region"]} if "region" in options else {}
     system = S3FileSystem(endpoint_url=options.get("endpoint"), client_kwargs=client, use_listings_cache=False)
     return system, f"{parts.netloc}/{unquote(parts.path).strip('/')}"
 
 
 def _hdfs(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
+    if not parts.hostname or parts.query:
+        raise _refused(urlunsplit(parts), "must be hdfs://namenode:port/path, or hdfs://nameservice/path")
+    return _hdfs_class()(parts.hostname, parts.port), unquote(parts.path) or "/"
+
+
+@cache
+def _hdfs_class() -> Callable[[str, int | None], AbstractFileSystem]:
+    """One class, so fsspec finds the connection again that it made for the same name node."""
     from hdfs_native.fsspec import HdfsFileSystem  # noqa: PLC0415 - each driver only where it is needed
 
     class Hdfs(HdfsFileSystem):  # type: ignore[misc]
@@ -130,9 +139,7 @@ def _hdfs(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
 
         protocol = "hdfs"
 
-    if not parts.hostname or parts.query:
-        raise _refused(urlunsplit(parts), "must be hdfs://namenode:port/path, or hdfs://nameservice/path")
-    return Hdfs(parts.hostname, parts.port), unquote(parts.path) or "/"
+    return Hdfs
 
 
 SCHEMES: dict[str, Callable[[SplitResult], tuple[AbstractFileSystem, str]]] = {"file": _file, "s3": _s3, "hdfs": _hdfs}
