@@ -1,7 +1,7 @@
 """Rows as 64-bit hashes that depend on their values only: not on the file, the format, the order of the columns.
 
     the same                                            not the same
-    5 as int8, int64, float32 or float64; True and 1    5 and the text "5"
+    5 as int8, int64, float32 or float64; True and 1    5, a time or True, and their text (as CSV has the last two)
     0.1 as float32 and as float64                       0.1 as float16 (another number)
     0.0 and -0.0; every NaN                             a row and the same row with one column more
     a picture [28, 28, 1] and its pixels [784]          the same value under another column's name
