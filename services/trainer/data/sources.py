@@ -117,7 +117,7 @@ def digest_of(uri: str, content: BinaryIO) -> str:
     """SHA-256 of the whole file in hexadecimal; leaves it at its beginning."""
     try:
         content.seek(0)
-        found = hashlib.file_digest(content, "sha256").hexdigest()
+        found = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type] # BinaryIO lacks readinto
         content.seek(0)
     except OSError as error:
         raise places.translated(uri, error) from error

@@ -12,7 +12,6 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
@@ -24,6 +23,7 @@ from services.trainer.data.formats.model import Found
 MAX_LINE = 4 * 1024 * 1024  # characters
 MAX_FIELD = 1024 * 1024
 BLOCK_ROWS = 4096
+BLOCK_CHARACTERS = 64 * 1024 * 1024
 
 _GZIP = b"\x1f\x8b"
 _KINDS = ("int64", "float64", TEXT)  # from narrow to wide
@@ -37,7 +37,7 @@ def inspect(content: BinaryIO, uri: str) -> Found:
     """Reads the whole file."""
     names, records = _open(content, uri)
     kinds, rows = [0] * len(names), 0
-    while block := list(islice(records, BLOCK_ROWS)):
+    for block in _blocks(records, BLOCK_ROWS):
         rows += len(block)
         kinds = [max(kind, _kind(values)) for kind, values in zip(kinds, zip(*block, strict=True), strict=True)]
     return Found(rows, tuple(Column(name=name, dtype=_KINDS[kind]) for name, kind in zip(names, kinds, strict=True)))
@@ -47,9 +47,23 @@ def batches(content: BinaryIO, uri: str, columns: Sequence[Column], rows: int) -
     """See `Format`."""
     names, records = _open(content, uri)
     places = [(column, names.index(column.name)) for column in columns]
-    while block := list(islice(records, rows)):
+    for block in _blocks(records, rows):
         values = list(zip(*block, strict=True))
         yield {column.name: _array(values[place], column, uri) for column, place in places}
+
+
+def _blocks(records: Iterator[list[str]], rows: int) -> Iterator[list[list[str]]]:
+    """Records in lists of `rows`, or fewer where they are long."""
+    block: list[list[str]] = []
+    size = 0
+    for record in records:
+        block.append(record)
+        size += sum(map(len, record))
+        if len(block) == rows or size > BLOCK_CHARACTERS:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _kind(values: Sequence[str]) -> int:

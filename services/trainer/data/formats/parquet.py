@@ -50,7 +50,8 @@ def _file(content: BinaryIO, uri: str) -> Iterator[pq.ParquetFile]:
 def _column(file: pq.ParquetFile, index: int, field: pa.Field, uri: str) -> Column:
     from pyarrow import types  # noqa: PLC0415
 
-    kind, shape = field.type, ()
+    kind = field.type
+    shape: tuple[int, ...] = ()
     if types.is_dictionary(kind):
         kind = kind.value_type
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):

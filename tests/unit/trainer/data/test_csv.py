@@ -114,6 +114,14 @@ def test_a_damaged_gzip_stream_is_said(tmp_path: Path) -> None:
         discover(written(tmp_path, packed[:-20], "data.csv.gz"))
 
 
+def test_long_rows_are_not_gathered_by_thousands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csvfile, "BLOCK_CHARACTERS", 1000)
+    uri = written(tmp_path, "a\n" + f"{'x' * 400}\n" * 20)
+    records = ([text] for text in ["x" * 400] * 20)
+    assert max(map(len, csvfile._blocks(records, 4096))) == 3
+    assert [len(batch["a"]) for batch in read(discover(uri), rows=8)] == [8, 8, 4]
+
+
 def test_a_file_without_line_ends_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csvfile, "MAX_LINE", 1000)
     with pytest.raises(DomainError, match="line 2: is longer than 1000 characters"):

@@ -68,6 +68,18 @@ def test_rows_of_one_user_never_part(pairs: list[tuple[int, float]]) -> None:
     assert all(len(set(found[users == user])) == 1 for user in set(users.tolist()))
 
 
+@given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), max_size=20), max_size=5), st.data())
+def test_duplicates_never_part_whatever_their_files_hold_them_as(
+    files: list[list[tuple[int, str]]], data: st.DataObject
+) -> None:
+    made, where = splits(0.3, 0.3), {}
+    for pairs in files:
+        dtype = data.draw(st.sampled_from(["int8", "uint16", "int64", "float32", "float64"]))
+        batch = {"n": np.array([n for n, _ in pairs], dtype), "t": np.array([t for _, t in pairs], object)}
+        for pair, found in zip(pairs, made.assign(batch), strict=True):
+            assert where.setdefault(pair, found) == found
+
+
 def test_another_salt_is_an_independent_split() -> None:
     batch = rows(6000)
     one, other = (splits(0.3, 0.3, salt).assign(batch) for salt in ("", "second"))
