@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from pydantic import ValidationError
+
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.data import places
 from services.trainer.data.columns import Column, common
@@ -71,7 +73,19 @@ def _look(uri: str, name: FormatName) -> _Seen:
         sha256 = digest_of(uri, content)
         size = content.seek(0, 2)
         content.seek(0)
-        return _Seen(uri, size, sha256, FORMATS[name].inspect(content, uri))
+        return _Seen(uri, size, sha256, _inspected(content, uri, name))
+
+
+def _inspected(content: BinaryIO, uri: str, name: FormatName) -> Found:
+    try:
+        found = FORMATS[name].inspect(content, uri)
+    except ValidationError as error:
+        raise malformed(uri, "has a column without a name, or with one of more than 256 characters") from error
+    if len({column.name for column in found.columns}) != len(found.columns):
+        raise malformed(uri, "has two columns of the same name")
+    if not found.columns:
+        raise malformed(uri, "has no columns")
+    return found
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def _dtype(kind: pa.DataType) -> str | None:
         return BYTES
     if types.is_timestamp(kind) or types.is_date(kind):
         return TIME
-    return "float64" if types.is_decimal(kind) else None
+    return "float64" if types.is_decimal(kind) or types.is_null(kind) else None
 
 
 def _width(file: pq.ParquetFile, name: str) -> int:

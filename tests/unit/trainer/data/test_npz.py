@@ -155,6 +155,12 @@ def test_other_packing_is_refused(tmp_path: Path) -> None:
         discover(zipped(tmp_path, {"a.npy": member(bytes(16), (2,))}, zipfile.ZIP_BZIP2))
 
 
+@pytest.mark.parametrize("name", [".npy", f"{'x' * 257}.npy"])
+def test_a_name_that_is_none_is_said(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DomainError, match="has a column without a name"):
+        discover(zipped(tmp_path, {name: member(bytes(16), (2,))}))
+
+
 def test_damage_is_said(tmp_path: Path) -> None:
     uri = saved(tmp_path, x=np.arange(1000))
     raw = bytearray(Path(uri).read_bytes())

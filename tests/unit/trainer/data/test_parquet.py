@@ -31,6 +31,7 @@ def written(folder: Path, name: str = "data", groups: int = 1000, **columns: Any
         (pa.array([True, None]), "float64", [1.0, np.nan]),
         (pa.array([0.5, None], pa.float32()), "float32", [0.5, np.nan]),
         (pa.array([decimal.Decimal("1.25"), None]), "float64", [1.25, np.nan]),
+        (pa.array([None, None]), "float64", [np.nan, np.nan]),
         (pa.array(["a", None]), "text", ["a", ""]),
         (pa.array(["a", "b"]).dictionary_encode(), "text", ["a", "b"]),
         (pa.array([b"\xff", None]), "bytes", [b"\xff", b""]),
@@ -79,6 +80,13 @@ def test_what_is_no_column_is_said(tmp_path: Path, values: pa.Array, why: str) -
     uri = written(tmp_path, x=values)
     with pytest.raises(DomainError, match=why):
         list(read(discover(uri)))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    pq.write_table(table, tmp_path / "data.parquet")
+    with pytest.raises(DomainError, match=r"data\.parquet: has two columns of the same name"):
+        discover(str(tmp_path))
 
 
 def test_damage_is_said(tmp_path: Path) -> None:

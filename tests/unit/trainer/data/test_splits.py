@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_rows_of_one_user_never_part(pairs: list[tuple[int, float]]) -> None:
 def test_duplicates_never_part_whatever_their_files_hold_them_as(
     files: list[list[tuple[int, str]]], data: st.DataObject
 ) -> None:
-    made, where = splits(0.3, 0.3), {}
+    made = splits(0.3, 0.3)
+    where: dict[tuple[int, str], int] = {}
     for pairs in files:
         dtype = data.draw(st.sampled_from(["int8", "uint16", "int64", "float32", "float64"]))
         batch = {"n": np.array([n for n, _ in pairs], dtype), "t": np.array([t for _, t in pairs], object)}
@@ -135,7 +137,7 @@ def test_the_same_rows_as_npz_fall_as_they_do_as_csv(tmp_path: Path) -> None:
     lines(tmp_path / "csv", "all.csv", range(400))
     (batch,) = read(discover(str(tmp_path / "csv")), rows=400)
     (tmp_path / "npz").mkdir()
-    narrow = {"user": batch["user"].astype(np.uint8), "score": batch["score"].astype(np.float32)}
+    narrow: dict[str, Any] = {"user": batch["user"].astype(np.uint8), "score": batch["score"].astype(np.float32)}
     np.savez(tmp_path / "npz" / "all.npz", **narrow, text=batch["text"].astype(str))
     made = splits(0.2, 0.2)
     for name in PARTS:
