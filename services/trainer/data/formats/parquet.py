@@ -25,7 +25,7 @@ _WHOLE = frozenset(name for name in NUMBERS if not name.startswith("float"))
 def inspect(content: BinaryIO, uri: str) -> Found:
     """Reads the footer; of lists also the first row."""
     with _file(content, uri) as file:
-        columns = tuple(_column(file, index, field, uri) for index, field in enumerate(file.schema_arrow))
+        columns = tuple(_column(file, field, uri) for field in file.schema_arrow)
         return Found(file.metadata.num_rows, columns)
 
 
@@ -47,7 +47,7 @@ def _file(content: BinaryIO, uri: str) -> Iterator[pq.ParquetFile]:
         raise malformed(uri, f"is no whole Parquet file: {error}") from error
 
 
-def _column(file: pq.ParquetFile, index: int, field: pa.Field, uri: str) -> Column:
+def _column(file: pq.ParquetFile, field: pa.Field, uri: str) -> Column:
     from pyarrow import types  # noqa: PLC0415
 
     kind = field.type
