@@ -17,6 +17,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
+from pydantic import ValidationError
 
 from services.trainer.data.columns import Array, Batch, Column, cast, column_of
 from services.trainer.data.errors import malformed
@@ -73,6 +74,8 @@ def _archive(content: BinaryIO, uri: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(content) as archive:
             yield archive
+    except ValidationError:  # a ValueError, but of a name; whoever asked for the inspection says so
+        raise
     except _DAMAGE as error:
         raise malformed(uri, f"is no whole NPZ file: {error}") from error
 
