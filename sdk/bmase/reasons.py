@@ -28,6 +28,7 @@ class Reason(StrEnum):
     REFERENCE_NOT_FOUND = "REFERENCE_NOT_FOUND"
     ALERT_NOT_FOUND = "ALERT_NOT_FOUND"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
+    DATA_NOT_FOUND = "DATA_NOT_FOUND"
 
     # Something exists already.
     MODEL_EXISTS = "MODEL_EXISTS"
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     # The request itself is wrong, whatever the state.
     INVALID_FIELD = "INVALID_FIELD"
     INVALID_MODEL_FILE = "INVALID_MODEL_FILE"
+    INVALID_DATA = "INVALID_DATA"
     SIGNATURE_REQUIRED = "SIGNATURE_REQUIRED"
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # noqa: S105 - a reason, not a password
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
