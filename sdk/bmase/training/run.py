@@ -80,7 +80,7 @@ class Run(ABC):
         shuffle: int = 0,
         epoch: int = 0,
     ) -> Iterator[Batch]:
-        """The rows of "train", "validation", "test" or "all", streamed in batches of `batch` rows, the last one shorter.
+        """The rows of "train", "validation", "test" or "all", in batches of `batch` rows, the last one shorter.
 
         With `shard` each worker gets its own rows, all workers the same number of batches. `shuffle`: through a buffer
         of so many rows, in an order that seed and epoch decide; 0: as they lie there.

@@ -7,7 +7,8 @@ import difflib
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in ()}
+_ALL: tuple[Recipe, ...] = ()
+RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
 def by_name(name: str) -> Recipe:
