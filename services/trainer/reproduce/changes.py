@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -103,8 +104,13 @@ def _of_values(kind: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> 
             yield name, f"{kind}{name} ({before[name]}) is gone"
         elif name not in before:
             yield name, f"{kind}{name} ({now[name]}) was added"
-        elif before[name] != now[name] or type(before[name]) is not type(now[name]):
+        elif _text(before[name]) != _text(now[name]):
             yield name, f"{kind}{name} was {before[name]} and is {now[name]}"
+
+
+def _text(value: object) -> str:
+    """As the digest sees it: to Python, 1, 1.0 and True are equal."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _flat(document: Any) -> dict[str, object]:

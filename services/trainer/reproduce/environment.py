@@ -12,14 +12,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmase.reasons import Reason
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.kit.files import only_one, write_atomically
+from services.trainer.reproduce.code import file_digest
 from services.trainer.reproduce.machine import running
-from services.trainer.reproduce.packages import Lock, Package, canonical, installed
+from services.trainer.reproduce.packages import Lock, Origin, Package, canonical, installed
 from services.trainer.reproduce.requirements import (
     Tool,
     Where,
@@ -27,6 +30,7 @@ from services.trainer.reproduce.requirements import (
     hashes_command,
     install_command,
     interpreter,
+    read_hashes,
     refuse,
     requirements,
     site_packages,
@@ -38,16 +42,23 @@ SECONDS = 3600.0
 _MARK = "bmase-lock"
 
 
-def build(
-    lock: Lock, folder: Path, *, where: Where | None = None, provided: Collection[str] = (), tool: Tool = Tool.UV,
-    seconds: float = SECONDS,
-) -> Path:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """How to build. `provided`: packages of the lock that whoever asks puts there. `seconds`: for each command."""
+
+    tool: Tool = Tool.UV
+    where: Where = field(default_factory=Where)
+    provided: tuple[str, ...] = ()
+    seconds: float = SECONDS
+
+
+def build(lock: Lock, folder: Path, installer: Installer = Installer()) -> Path:
     """The interpreter of the environment. A folder with the same lock that is whole is used again.
 
     InvalidArgument names what the lock cannot give; ENVIRONMENT_FAILED carries the installer's own words;
     DIGEST_MISMATCH names a package that is not the recorded one. What is unfinished is not left behind.
     """
-    refuse(lock, running(), tool, provided)
+    refuse(lock, running(), installer.tool, installer.provided)
     folder = folder.absolute()
     building = folder.with_name(f".{folder.name}.building")  # left behind by a build that was killed
     if not _holds(folder, lock):
@@ -55,25 +66,42 @@ def build(
             raise InvalidArgument([Violation("folder", f"{folder} exists and is no environment of this lock")])
         with only_one(building, "build of an environment"):
             shutil.rmtree(folder, ignore_errors=True)
-            _make(lock, folder, where or Where(), provided, tool, seconds)
+            _make(lock, folder, installer)
         shutil.rmtree(building)
-    check(lock, folder, provided)
+    check(lock, folder, installer.provided)
     return interpreter(folder)
 
 
-def look_up_archives(lock: Lock, folder: Path, *, where: Where | None = None, seconds: float = SECONDS) -> Lock:
-    """The lock with digests of the archives that the index has now; `folder` is for what is written meanwhile.
+def look_up_archives(lock: Lock, folder: Path, installer: Installer = Installer()) -> Lock:
+    """The lock with digests of the archives that there are now: of wheels in folders, and, asked by uv, of the index.
 
-    Done when a version is made, so that its environment can be installed with required hashes later.
+    Done when a version is made, so that its environment can be installed with required hashes later. `folder` is for
+    what is written meanwhile.
     """
+    lock = with_archives(lock, wheels_in(installer.where.links))
+    bare = lock.model_copy(update={"packages": _from_index(lock)})
+    if not (bare.packages and installer.where.index):
+        return lock
     file = folder / "requirements.in"
-    file.write_text(requirements(lock.model_copy(update={"packages": _from_index(lock)}))[1])
-    return with_archives(lock, _run(hashes_command(program(Tool.UV), file, where or Where(), lock), seconds))
+    file.write_text(requirements(bare)[1])
+    command = hashes_command(program(Tool.UV), file, lock)
+    return with_archives(lock, read_hashes(_run(command, installer.seconds)))
+
+
+def wheels_in(folders: Sequence[Path]) -> dict[str, set[str]]:
+    """Pin -> digests of the wheels that lie there."""
+    found: dict[str, set[str]] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.whl"))):
+        try:
+            name, version, *_ = parse_wheel_filename(path.name)
+        except InvalidWheelFilename:
+            continue
+        found.setdefault(f"{name}=={version}", set()).add(file_digest(path))
+    return found
 
 
 def _from_index(lock: Lock) -> tuple[Package, ...]:
-    bare = (package for package in lock.packages if package.origin == "index" and not package.archives)
-    return tuple(bare)
+    return tuple(each for each in lock.packages if each.origin is Origin.INDEX and not each.archives)
 
 
 def program(tool: Tool) -> Path:
@@ -116,25 +144,25 @@ def unlike(recorded: Sequence[Package], found: Sequence[Package]) -> Iterator[st
     yield from (f"{package.pin} was not recorded" for package in new.values())
 
 
-def _make(lock: Lock, folder: Path, where: Where, provided: Collection[str], tool: Tool, seconds: float) -> None:
+def _make(lock: Lock, folder: Path, installer: Installer) -> None:
     """Marked as whole only when it was checked; otherwise removed."""
     try:
-        _install(lock, folder, where, provided, tool, seconds)
-        check(lock, folder, provided)
+        _install(lock, folder, installer)
+        check(lock, folder, installer.provided)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     write_atomically(folder / _MARK, lock.digest.encode())
 
 
-def _install(lock: Lock, folder: Path, where: Where, provided: Collection[str], tool: Tool, seconds: float) -> None:
-    using = program(tool)
-    _run(create_command(tool, using, folder, lock), seconds)
-    for name, text in zip(("hashed", "plain"), requirements(lock, provided), strict=True):
+def _install(lock: Lock, folder: Path, how: Installer) -> None:
+    using = program(how.tool)
+    _run(create_command(how.tool, using, folder, lock), how.seconds)
+    for name, text in zip(("hashed", "plain"), requirements(lock, how.provided), strict=True):
         if text:
             file = folder / f"{name}.txt"
             file.write_text(text)
-            _run(install_command(tool, using, folder, file, where, hashed=name == "hashed"), seconds)
+            _run(install_command(how.tool, using, folder, file, how.where, hashed=name == "hashed"), how.seconds)
 
 
 def _holds(folder: Path, lock: Lock) -> bool:

@@ -105,12 +105,11 @@ def install_command(tool: Tool, program: Path, folder: Path, file: Path, where: 
     return [*begin, *hashes, *([] if where.index else ["--no-index"]), *links, "--requirement", str(file)]
 
 
-def hashes_command(program: Path, file: Path, where: Where, lock: Lock) -> list[str]:
-    """Asks the index, by uv, for the digests of all archives of what `file` pins; read by `with_archives`."""
-    links = [part for folder in where.links for part in ("--find-links", str(folder))]
+def hashes_command(program: Path, file: Path, lock: Lock) -> list[str]:
+    """Asks the index, by uv, for the digests of all archives of what `file` pins; read by `read_hashes`."""
     return [
         *(str(program), "pip", "compile", "--generate-hashes", "--no-deps", "--no-header", "--no-annotate", "--quiet"),
-        *("--no-build", "--python-version", lock.python, *([] if where.index else ["--no-index"]), *links, str(file)),
+        *("--no-build", "--python-version", lock.python, str(file)),
     ]
 
 
@@ -118,22 +117,23 @@ _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 _HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})\b")
 
 
-def with_archives(lock: Lock, compiled: str) -> Lock:
-    """The lock with the digests of a requirements file, of those packages that it pins to the same version."""
+def read_hashes(compiled: str) -> dict[str, set[str]]:
+    """Pin -> digests of archives, from the text of a requirements file."""
     places = list(_PIN.finditer(compiled))
     ends = [*(place.start() for place in places[1:]), len(compiled)]
-    found = {
-        f"{canonical(place[1])}=={place[2]}": _HASH.findall(compiled, place.end(), end)
+    return {
+        f"{canonical(place[1])}=={place[2]}": set(_HASH.findall(compiled, place.end(), end))
         for place, end in zip(places, ends, strict=True)
     }
-    return lock.model_copy(
-        update={
-            "packages": tuple(
-                package.model_copy(update={"archives": tuple(sorted({*package.archives, *found.get(package.pin, ())}))})
-                for package in lock.packages
-            )
-        }
+
+
+def with_archives(lock: Lock, found: Mapping[str, Collection[str]]) -> Lock:
+    """The lock with digests of archives by pin; what it does not pin to that version is left out."""
+    packages = (
+        package.model_copy(update={"archives": tuple(sorted({*package.archives, *found.get(package.pin, ())}))})
+        for package in lock.packages
     )
+    return lock.model_copy(update={"packages": tuple(packages)})
 
 
 def interpreter(folder: Path) -> Path:

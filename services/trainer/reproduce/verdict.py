@@ -16,9 +16,9 @@ from services.trainer.reproduce.documents import Document
 from services.trainer.reproduce.runs import Run
 from services.trainer.reproduce.sentences import say
 from services.trainer.reproduce.series import Parting, compare_series
-from services.trainer.reproduce.tensors import Gap, Kind, compare
+from services.trainer.reproduce.tensors import Gap, Kind, compare, place
 from services.trainer.reproduce.tolerance import Tolerance
-from services.trainer.reproduce.weights import graph_of
+from services.trainer.reproduce.weights import beside, graph_of
 
 MAX_TOLD = 32  # tensors and series that are kept of each kind
 
@@ -140,11 +140,13 @@ def _files(before: Run, now: Run) -> Iterator[FileGap]:
 
 
 def _weights(before: Run, now: Run, tolerance: Tolerance) -> Iterator[Gap]:
-    """Of files that both have. With several such files, their paths are part of the names."""
-    both = [path for path in before.weights if path in now.weights]
-    for path in both:
+    """Of files that both have. With several files of weights, their paths are part of the names."""
+    for path in before.weights:
+        same = before.files.get(path) == now.files.get(path) and not beside(before.weights[path])
+        if path not in now.weights or same:
+            continue
         for gap in compare(before.weights[path], now.weights[path], tolerance.weights):
-            yield gap if len(both) == 1 else gap.model_copy(update={"name": f"{path}: {gap.name}"})
+            yield gap if len(before.weights) == 1 else gap.model_copy(update={"name": f"{path}: {gap.name}"})
 
 
 def _graphs(before: Run, now: Run) -> Iterator[Divergence]:
@@ -213,7 +215,7 @@ def _sentence(verdict: Verdict, before: Run, now: Run) -> str:
         files=len(before.files),
         first=verdict.first.sentence if verdict.first else "",
         greatest=[
-            f"{what} differ the most at {gap}"
+            f"the greatest difference of {what} is {gap.absolute:.3g} at {place(gap.name, gap.absolute_at)}"
             for what, gap in (("weights", verdict.weights.absolute), ("outputs", verdict.outputs.absolute))
             if gap is not None
         ],
