@@ -110,7 +110,7 @@ def apply(plan: Plan, *, load: Sequence[str] = MODULES, started_with: Mapping[st
     unmet = list(late(plan, initial_environment() if started_with is None else started_with))
     os.environ.update(plan.environment)
     modules = _modules(load)
-    done = []
+    done: list[str] = []
     for step in plan.steps:
         if (module := modules.get(step.module)) is not None:
             failure = _do(step, module)

@@ -114,7 +114,7 @@ def other_numpy(**fields: Any) -> Lock:
     return lock(numpy.model_copy(update=fields), torch)
 
 
-CHANGES = {
+CHANGES: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
     "a data file": (
         {"data": {"data": Data(manifest=manifest("e"), splits=Splits())}},
         "data", "data", ["file:///data/one.csv", "a" * 64, "e" * 64],

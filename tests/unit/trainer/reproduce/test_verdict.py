@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ def moved(by: float, name: str = "fc.weight", where: tuple[int, ...] = (1, 2)) -
     weights = {key: array.copy() for key, array in WEIGHTS.items()}
     weights[name][where] += by
     return weights
+
+
+def between(sides: Sequence[Run], tolerance: Tolerance) -> Verdict:
+    before, now = sides
+    return judge(before, now, tolerance)
 
 
 def other_file(run: Run, path: str, new: str | None = None) -> Run:
@@ -150,7 +155,7 @@ def test_with_nothing_to_judge_by_it_is_different(tmp_path: Path) -> None:
     assert verdict.outcome is Outcome.DIFFERENT
     assert "neither weights nor outputs are judged" in verdict.sentence
     silent = [replace(each, outputs={}) for each in (before, now)]
-    assert judge(*silent, Tolerance(weights=None)).outcome is Outcome.DIFFERENT
+    assert between(silent, Tolerance(weights=None)).outcome is Outcome.DIFFERENT
 
 
 def test_a_file_that_cannot_be_compared_must_be_the_same_or_left_to_outputs(tmp_path: Path) -> None:
@@ -160,9 +165,9 @@ def test_a_file_that_cannot_be_compared_must_be_the_same_or_left_to_outputs(tmp_
     assert "labels.txt has another digest, and what is in it cannot be compared" in verdict.sentence
     assert digest("f") in verdict.sentence
     trees = [other_file(each, "trees.ubj", digest(letter)) for each, letter in ((before, "1"), (now, "2"))]
-    assert judge(*trees, WIDE).outcome is Outcome.EQUAL
+    assert between(trees, WIDE).outcome is Outcome.EQUAL
     silent = [replace(each, outputs={}) for each in trees]
-    assert "there are no outputs to judge it by" in judge(*silent, WIDE).sentence
+    assert "there are no outputs to judge it by" in between(silent, WIDE).sentence
 
 
 @pytest.mark.parametrize("side", ["version", "reproduction"])
@@ -170,10 +175,10 @@ def test_a_file_or_an_output_of_one_side_only_is_different(tmp_path: Path, side:
     sides = [run(tmp_path / "a"), run(tmp_path / "b")]
     at = ["version", "reproduction"].index(side)
     more = [other_file(each, "more.ubj") if place == at else each for place, each in enumerate(sides)]
-    assert f"more.ubj is only in the {side}" in judge(*more, WIDE).sentence
+    assert f"more.ubj is only in the {side}" in between(more, WIDE).sentence
     sides[1] = other_file(sides[1], "model.onnx")
     silent = [replace(each, outputs={}) if place == at else each for place, each in enumerate(sides)]
-    assert judge(*silent, WIDE).outcome is Outcome.DIFFERENT
+    assert between(silent, WIDE).outcome is Outcome.DIFFERENT
 
 
 def test_data_beside_a_model_are_judged_by_its_tensors(tmp_path: Path) -> None:
@@ -194,7 +199,7 @@ def test_with_several_models_a_tensor_is_named_with_its_file(tmp_path: Path) -> 
         replace(before, files={"x": digest("1"), "y": each}, weights={"x": WEIGHTS, "y": tensors})
         for each, tensors in ((digest("2"), WEIGHTS), (digest("3"), moved(9.0)))
     ]
-    assert "weight y: fc.weight[1, 2] differs by 9" in judge(*twice, WIDE).sentence
+    assert "weight y: fc.weight[1, 2] differs by 9" in between(twice, WIDE).sentence
 
 
 def test_outputs_name_the_row(tmp_path: Path) -> None:
@@ -207,7 +212,7 @@ def test_outputs_name_the_row(tmp_path: Path) -> None:
     assert "output scores[2, 1] differs by inf" in verdict.sentence
 
 
-TAMPERED = {
+TAMPERED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a package": ({"environment": lock(*(
         each.model_copy(update={"content": digest("9")}) if each.name == "torch" else each for each in lock().packages
     ))}, ["package torch", digest("2"), digest("9")]),
@@ -240,7 +245,7 @@ def test_of_many_gaps_some_are_kept_and_all_are_counted(tmp_path: Path) -> None:
         replace(before, files={"m": digest(letter)}, weights={"m": weights})
         for letter, weights in (("1", many), ("2", apart))
     ]
-    verdict = judge(*sides, WIDE)
+    verdict = between(sides, WIDE)
     assert (verdict.weights.unequal, len(verdict.weights.gaps)) == (MAX_TOLD + 8, MAX_TOLD)
     assert verdict.weights.gaps[0].name == "w39"  # the one beyond the bound
 
