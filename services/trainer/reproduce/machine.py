@@ -19,8 +19,10 @@ from services.trainer.reproduce.documents import Document
 from services.trainer.reproduce.packages import Lock, installed
 
 # Instructions that numeric libraries ask for when they choose a kernel; of x86-64 and of 64-bit Arm.
-_PREFIXES = ("avx", "amx", "sve", "sme")
-_NAMES = frozenset({"fma", "fma4", "f16c", "sse4_1", "sse4_2", "asimd", "asimdhp", "asimddp", "fphp", "bf16", "i8mm"})
+_PREFIXES = ("avx", "amx", "sve", "smef", "smei", "smeb")  # smep is of x86 and guards memory
+_NAMES = frozenset(
+    {"fma", "fma4", "f16c", "sse4_1", "sse4_2", "asimd", "asimdhp", "asimddp", "fphp", "bf16", "i8mm", "sme", "sme2"}
+)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 

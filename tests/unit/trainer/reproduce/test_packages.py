@@ -88,11 +88,11 @@ cpu family\t: 25
 model\t\t: 1
 model name\t: Some CPU
 stepping\t: 1
-flags\t\t: fpu sse2 sse4_2 avx avx2 avx512f fma f16c amx_tile sev
+flags\t\t: fpu sse2 sse4_2 avx avx2 avx512f fma f16c amx_tile smep
 
 processor\t: 1
 model name\t: Some CPU
-flags\t\t: fpu sse2 sse4_2 avx avx2 fma f16c amx_tile
+flags\t\t: fpu sse2 sse4_2 avx avx2 fma f16c amx_tile smep
 """
 
 
