@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from services.trainer.reproduce.checks import Checks
 from services.trainer.reproduce.documents import Document
 from services.trainer.reproduce.packages import Lock, installed
 
@@ -76,9 +77,17 @@ def observe_machine(torch: ModuleType | None = None) -> Machine:
     )
 
 
-def observe_lock(*, check: bool = True) -> Lock:
-    """The running environment."""
-    return Lock(**running(), packages=installed(check=check))
+PLATFORM = ("bmase", "bmase-platform")  # our own distributions: they are the code, not what it stands on
+
+
+def observe_lock(*, check: bool = True, checked: Path | None = None) -> Lock:
+    """The running environment but for the platform itself. `checked`: a file that remembers which packages were read,
+    and are not read again while their files stay as they are.
+    """
+    checks = Checks(checked)
+    packages = installed(check=check, checks=checks)
+    checks.save()
+    return Lock(**running(), packages=tuple(package for package in packages if package.name not in PLATFORM))
 
 
 def running() -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from services.trainer.reproduce.checks import Checks, stamp
 from services.trainer.reproduce.documents import Digest, Document, Sealed, digest_of
 
 _INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "RECORD.p7s", "direct_url.json"})
@@ -80,17 +81,20 @@ class Lock(Sealed):
         return next((package for package in self.packages if package.name == name), None)
 
 
-def installed(paths: Sequence[str] | None = None, *, check: bool = True) -> tuple[Package, ...]:
+def installed(
+    paths: Sequence[str] | None = None, *, check: bool = True, checks: Checks | None = None
+) -> tuple[Package, ...]:
     """The packages on `paths`, or of the running environment. Of two with one name, the first is what is imported.
 
-    `check`: read all their files (1 GB/s or so) instead of believing the list.
+    `check`: read all their files instead of believing the list; those that `checks` knows are not read again.
     """
+    using = (checks or Checks()) if check else None
     found = metadata.distributions() if paths is None else metadata.distributions(path=list(paths))
     packages: dict[str, Package] = {}
     for distribution in found:
         name = distribution.metadata["Name"]
         if name and canonical(name) not in packages:
-            packages[canonical(name)] = _package(distribution, canonical(name), check)
+            packages[canonical(name)] = _package(distribution, canonical(name), using)
     return tuple(packages.values())
 
 
@@ -99,7 +103,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _package(distribution: metadata.Distribution, name: str, check: bool) -> Package:
+def _package(distribution: metadata.Distribution, name: str, checks: Checks | None) -> Package:
     origin, archive = read_origin(distribution.read_text("direct_url.json"))
     files = () if origin is Origin.FOLDER else wheel_files(distribution.files or ())
     return Package(
@@ -108,7 +112,7 @@ def _package(distribution: metadata.Distribution, name: str, check: bool) -> Pac
         content=content_digest(files),
         archives=archive,
         origin=origin,
-        altered=tuple(_altered(distribution, files)[:MAX_ALTERED]) if check else (),
+        altered=() if checks is None else _checked(distribution, name, files, checks),
     )
 
 
@@ -142,6 +146,19 @@ def content_digest(files: Sequence[metadata.PackagePath]) -> str | None:
     """`sha256:...` over paths and digests; None of a package that lists none."""
     listed = [[file.as_posix(), file.hash.mode, file.hash.value] for file in files if file.hash]
     return digest_of(listed) if listed else None
+
+
+def _checked(
+    distribution: metadata.Distribution, name: str, files: Sequence[metadata.PackagePath], checks: Checks
+) -> tuple[str, ...]:
+    root = Path(str(distribution.locate_file("")))
+    place = f"{root}#{name}"
+    state = stamp({file.as_posix(): file.hash.value for file in files if file.hash}, root)
+    if (known := checks.known(place, state)) is not None:
+        return known
+    altered = tuple(_altered(distribution, files)[:MAX_ALTERED])
+    checks.learn(place, state, altered)
+    return altered
 
 
 def _altered(distribution: metadata.Distribution, files: Sequence[metadata.PackagePath]) -> list[str]:

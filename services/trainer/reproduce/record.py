@@ -14,6 +14,7 @@ from services.trainer.reproduce.determinism import MAX_SEED, Determinism
 from services.trainer.reproduce.documents import Document, Sealed
 from services.trainer.reproduce.machine import Machine
 from services.trainer.reproduce.packages import Lock
+from services.trainer.reproduce.tolerance import Tolerance
 
 PARTS = ("data", "code", "parameters", "seed", "environment", "determinism", "resources", "machine")
 
@@ -26,10 +27,16 @@ class Data(Document):
 
 
 class Record(Sealed):
-    """Immutable; kept with the version. `data` is by the names under which the code asked for it."""
+    """Immutable; kept with the version. `data` is by the names under which the code asked for it.
+
+    `recipe` (empty for users' code) and `tolerance` say how to make it again and how to judge that. They are not in
+    the digest, as they made no number; the registry's digest of the whole file covers them.
+    """
 
     what = "record"
 
+    recipe: str = ""
+    tolerance: Tolerance = Tolerance()
     data: Mapping[str, Data] = {}
     code: Code
     environment: Lock

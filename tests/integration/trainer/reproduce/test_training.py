@@ -19,8 +19,9 @@ from services.trainer.reproduce.verdict import Evidence, Outcome, judge
 
 def trained(folder: Path, seed: int) -> Run:
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.integration.trainer.reproduce.training", str(folder), str(seed)]
-    environment = {**os.environ, **Plan(seed=seed, threads=1).environment}
+    # By its path: an installed package may be called `tests` too.
+    command = [sys.executable, str(Path(__file__).with_name("training.py")), str(folder), str(seed)]
+    environment = {**os.environ, **Plan(seed=seed, threads=1).environment, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     losses = {int(step): value for step, value in json.loads((folder / "losses.json").read_text()).items()}

@@ -1,4 +1,4 @@
-"""A tiny training in a process of its own: `python -m tests.integration.trainer.reproduce.training FOLDER SEED`.
+"""A tiny training in a process of its own: `python training.py FOLDER SEED`.
 
 Leaves its record, its weights, its series of losses and its answers on held-out rows.
 """
@@ -13,13 +13,13 @@ from services.trainer.reproduce.code import read_code
 from services.trainer.reproduce.determinism import Plan, apply
 from services.trainer.reproduce.machine import observe_lock, observe_machine
 from services.trainer.reproduce.record import Record
-from tests.unit.trainer.reproduce.models import save_safetensors
 
 
 def main(folder: Path, seed: int) -> None:
     determinism = apply(Plan(seed=seed, threads=1))
     import numpy as np  # noqa: PLC0415 - after the plan, as user code is
     import torch  # noqa: PLC0415
+    from safetensors.torch import save_file  # noqa: PLC0415
 
     rows = torch.randn(256, 16)
     truth = rows[:, :4].abs().sum(1, keepdim=True)
@@ -34,7 +34,7 @@ def main(folder: Path, seed: int) -> None:
         optimizer.step()
         losses[step] = loss.item()
     answers = net.eval()(torch.linspace(-1, 1, 64).reshape(4, 16)).detach().numpy()
-    save_safetensors(folder / "model.safetensors", {name: each.numpy() for name, each in net.state_dict().items()})
+    save_file(net.state_dict(), folder / "model.safetensors")
     record = Record(
         code=read_code(Path(__file__).parent, "training:main"),
         environment=observe_lock(check=False),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from services.trainer.reproduce import packages
+from services.trainer.reproduce.checks import Checks
 from services.trainer.reproduce.machine import cpu_features, cpu_model, observe_lock, observe_machine, read_pools
 from services.trainer.reproduce.packages import Origin, Package, installed, read_origin
 from tests.unit.trainer.reproduce.wheels import unpacked, wheel
@@ -114,3 +117,33 @@ def test_this_machine_is_read() -> None:
     machine = observe_machine()
     assert machine.cores >= 1
     assert machine == observe_machine()
+
+
+def test_a_package_is_read_once_and_again_only_when_a_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = unpacked(tmp_path / "site", wheel(tmp_path))
+    kept = tmp_path / "checked.json"
+
+    def read_again() -> Package:
+        checks = Checks(kept)
+        (package,) = installed([str(site)], checks=checks)
+        checks.save()
+        return package
+
+    assert read_again().altered == ()
+    with monkeypatch.context() as patched:
+        patched.setattr(packages, "_as_listed", lambda path, file: pytest.fail(f"{path} was read"))
+        assert read_again().altered == ()
+    file = site / "tiny/__init__.py"
+    before = file.stat()
+    file.write_text(file.read_text().replace("1", "2"))  # of the same size, and made to look as old
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read_again().altered == ("tiny/__init__.py",)
+    assert read_again().altered == ("tiny/__init__.py",)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 0, "packages": {}}', '{"format": 1, "packages": {"x": 1}}'])
+def test_a_file_of_checks_that_cannot_be_understood_knows_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "checked.json").write_text(content)
+    assert Checks(tmp_path / "checked.json").known("x", "y") is None
