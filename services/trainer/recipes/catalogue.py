@@ -6,11 +6,12 @@ import difflib
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
+from services.trainer.recipes.language.recipe import RECIPE as LANGUAGE
 from services.trainer.recipes.recipe import Recipe
 from services.trainer.recipes.recommendation.recipe import RECIPE as RECOMMENDATION
 from services.trainer.recipes.text.recipe import RECIPE as TEXT
 
-_ALL: tuple[Recipe, ...] = (IMAGES, TEXT, RECOMMENDATION)
+_ALL: tuple[Recipe, ...] = (IMAGES, TEXT, LANGUAGE, RECOMMENDATION)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

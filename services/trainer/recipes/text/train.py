@@ -14,12 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 from services.kit.errors import InvalidArgument, Violation
-from services.trainer.recipes import facts, folders
+from services.trainer.recipes import facts, folders, tokens
 from services.trainer.recipes.batches import Rows, plan, share
 from services.trainer.recipes.descent import Learner, descend, settle
 from services.trainer.recipes.graphs import graph_of
 from services.trainer.recipes.labels import Labels, labels
-from services.trainer.recipes.text import tokens
 from services.trainer.recipes.text.model import Classifier, Served, encoder_of, freeze
 from services.trainer.recipes.text.recipe import Texts
 
@@ -32,10 +31,10 @@ def main(run: Run) -> None:
     folder = folders.located(asked.encoder, "encoder")
     settle(run)
     known = labels(run, asked.label)
-    tokenizer, pad = tokens.from_pretrained(folder, asked.max_length)
+    tokenizer, special = tokens.from_pretrained(folder, asked.max_length)
     train, validation = (_rows(run, part, asked, tokenizer, known) for part in ("train", "validation"))
     steps = plan(len(train.labels), asked.batch, asked.epochs, run.seed, run.world_size, train.texts.lengths)
-    learner = Learning(_model(asked, folder, known.count), train, validation, pad, asked.batch)
+    learner = Learning(_model(asked, folder, known.count), train, validation, special.pad or 0, asked.batch)
     told = descend(
         run,
         learner,

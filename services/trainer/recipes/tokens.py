@@ -1,10 +1,11 @@
-"""Texts as the numbers that an encoder takes."""
+"""Texts as the numbers that transformers take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,13 @@ class Tokens:
         return ids, mask.astype(np.int64)
 
 
+class Special(NamedTuple):
+    """Numbers of tokens that stand for no text; None where a tokenizer has none."""
+
+    pad: int | None
+    end: int | None
+
+
 def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
     """As the tokenizer cuts them."""
     found = [each.ids for each in tokenizer.encode_batch([str(text) for text in texts])]
@@ -47,12 +55,14 @@ def load(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / FILE))
 
 
-def from_pretrained(folder: Path, max_length: int) -> tuple[Tokenizer, int]:
-    """The tokenizer of a pretrained folder, cutting at `max_length` tokens, and the number it pads with."""
+def from_pretrained(folder: Path, max_length: int = 0) -> tuple[Tokenizer, Special]:
+    """The tokenizer of a pretrained folder, cutting at `max_length` tokens, if that is given."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds; not where a product's tokenizer is enough
 
     whole = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
     found = Tokenizer.from_str(whole.backend_tokenizer.to_str())
     found.no_padding()
-    found.enable_truncation(max_length)
-    return found, int(whole.pad_token_id or 0)
+    found.no_truncation()
+    if max_length:
+        found.enable_truncation(max_length)
+    return found, Special(whole.pad_token_id, whole.eos_token_id)
