@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 
 from services.kit.errors import InvalidArgument, Violation
+from services.trainer.recipes.ensemble.recipe import ENSEMBLE
 from services.trainer.recipes.recipe import Recipe
 
-_ALL: tuple[Recipe, ...] = ()
+_ALL: tuple[Recipe, ...] = (ENSEMBLE,)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
