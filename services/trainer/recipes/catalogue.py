@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 
 from services.kit.errors import InvalidArgument, Violation
-from services.trainer.recipes.ensemble.recipe import ENSEMBLE
+from services.trainer.recipes.ensemble.recipe import RECIPE as ENSEMBLE
+from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.recipe import Recipe
 
-_ALL: tuple[Recipe, ...] = (ENSEMBLE,)
+_ALL: tuple[Recipe, ...] = (IMAGES, ENSEMBLE)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

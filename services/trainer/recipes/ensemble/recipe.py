@@ -75,7 +75,7 @@ def _members(parameters: Any) -> Sequence[str]:
     return tuple(parameters.members)
 
 
-ENSEMBLE = Recipe(
+RECIPE = Recipe(
     name="ensemble",
     title="Several versions as one, weighed on held-out rows",
     main="services.trainer.recipes.ensemble.train:main",
