@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,37 +15,40 @@ _MEMBER = re.compile(r"[a-z0-9][a-z0-9._-]*@[a-z0-9][a-z0-9-]*")
 
 
 class EnsembleParameters(Parameters):
-    """The members, and the held-out rows that weigh them.
+    """The members, and the held-out rows that weigh them. Members must not have been trained on those rows."""
 
-    members     "model@version", by number or alias; their versions are ONNX
-    target      the column with the truth
-    inputs      tensor of a member -> the column that feeds it, or several side by side; by default that of its name
-    output      the tensor to average, for members of which `outputs` says nothing; by default the first of fractions
-    outputs     member -> the tensor to average, where they are called differently
-    logits      the members (or "all") whose outputs are logits: they become probabilities before the average
-    classes     the values of the target in the order of the output, unless they are the numbers from 0 on
-    group       a column: rows with an equal value are one observation (one user's, one patient's)
-    tune_on     "validation": the rows of that part; "all": those of train too, which no member was trained on
-    method      "onnx": one merged file
-    force       makes the version whatever the verdict, and records that
-    min_gain    in units of the loss: what an ensemble has to gain for the cost of running its members
-    """
-
-    members: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_MEMBERS)]
-    target: Annotated[str, Field(min_length=1)]
+    members: tuple[str, ...] = Field(
+        min_length=2, max_length=MOST_MEMBERS, description="model@version each, by number or alias; they are ONNX"
+    )
+    target: str = Field(min_length=1, description="column with the truth")
     task: Literal["classification", "regression"] = "classification"
-    inputs: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
-    output: str = ""
-    outputs: dict[str, str] = Field(default_factory=dict)
-    logits: tuple[str, ...] | Literal["all"] = ()
-    classes: tuple[str, ...] = ()
-    group: str = ""
-    tune_on: Literal["validation", "all"] = "validation"
-    method: Literal["onnx"] = "onnx"
-    force: bool = False
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
-    min_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    batch: Annotated[int, Field(ge=1, le=65536)] = 256
+    inputs: dict[str, str | tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="tensor of a member -> column that feeds it, or several side by side; else the one of its name",
+    )
+    output: str = Field("", description="tensor to average; if empty, each member's first of fractions")
+    outputs: dict[str, str] = Field(
+        default_factory=dict, description="member -> tensor to average, where they are called differently"
+    )
+    logits: tuple[str, ...] | Literal["all"] = Field(
+        (), description="members whose outputs are logits, or all: they become probabilities before the average"
+    )
+    classes: tuple[str, ...] = Field(
+        (), description="values of the target in the order of the outputs, unless they are the numbers from 0 on"
+    )
+    group: str = Field("", description="column: rows with an equal value are one observation (a user's, a patient's)")
+    tune_on: Literal["validation", "all"] = Field(
+        "validation", description="all: the rows of train too, where no member was trained on any of these data"
+    )
+    method: Literal["onnx", "triton"] = Field(
+        "onnx", description="one merged file; or the members side by side, run by Triton's Python backend"
+    )
+    force: bool = Field(False, description="make the version whatever the verdict, and record that")
+    confidence: float = Field(0.95, ge=0.5, le=0.9999)
+    min_gain: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="what it has to gain for the cost of running all, in the loss"
+    )
+    batch: int = Field(256, ge=1, le=65_536, description="rows at a time")
 
     @field_validator("members")
     @classmethod
