@@ -1,7 +1,7 @@
 """Is a tuned ensemble ever worse than the member that one would have taken instead?
 
-For each data set and seed, rows are parted by lot; a network, boosted trees and a linear model are trained on one part,
-in their own libraries and with their own inputs. The recipe "ensemble" weighs them on the second part and merges them.
+For each data set and seed, rows are parted by lot; networks, trees and a linear model are trained on one part, in
+their own libraries and with their own inputs. The recipe "ensemble" weighs them on the second part and merges them.
 On the third part, which nobody has seen, the merged file is run, and its losses are held against those of the member
 that was best on the second part, row by row.
 
@@ -69,7 +69,7 @@ def trial(data: DataSet, seed: int, folder: Path) -> Trial:
         "target": "target",
         "task": data.task,
         "inputs": dict(data.inputs),
-        "logits": ("network@1",) if data.name == "digits" else (),
+        "logits": tuple(f"{name}@1" for name in data.logits),
         "force": True,  # the question is what it is worth, whatever the verdict
     }
     run = Alone(folder / "run", rows, versions, **by_name("ensemble").check(asked).model_dump())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ class DataSet:
     rows: Callable[[], Rows]
     members: Mapping[str, Callable[[Rows, int, Path], None]]
     inputs: Mapping[str, str]
+    logits: tuple[str, ...] = ()
 
 
 def parts(rows: Rows, seed: int) -> dict[str, Rows]:
@@ -103,6 +106,18 @@ def _ridge(seed: int) -> Any:
     return Ridge(random_state=seed)
 
 
+def _forest(seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415
+
+    return RandomForestClassifier(60, min_samples_leaf=10, random_state=seed)
+
+
+def _forest_of_numbers(seed: int) -> Any:
+    from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
+
+    return RandomForestRegressor(60, min_samples_leaf=3, random_state=seed)
+
+
 def _network(seed: int) -> Any:
     from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
 
@@ -132,15 +147,22 @@ def _trees(task: str, trees: int) -> Callable[[Rows, int, Path], None]:
     return train
 
 
-def _pictures(rows: Rows, seed: int, path: Path) -> None:
-    """A small convolutional network, which takes a picture and not a row of numbers."""
+def _pictures(kernel: int) -> Callable[[Rows, int, Path], None]:
+    return lambda rows, seed, path: _convolve(rows, kernel, seed * 10 + kernel, path)
+
+
+def _convolve(rows: Rows, kernel: int, seed: int, path: Path) -> None:
+    """A small convolutional network, which takes a picture and not a row of numbers, and gives logits."""
     import torch  # noqa: PLC0415
     from torch import nn  # noqa: PLC0415
 
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", FutureWarning)
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     network = nn.Sequential(
-        nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(),
+        nn.Conv2d(1, 16, kernel, padding="same"), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, kernel, padding="same"), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * 49, 10),
     )  # fmt: skip
     images = torch.from_numpy(rows["x"]).reshape(-1, 1, 28, 28)
@@ -162,21 +184,37 @@ SETS = (
         "digits",
         "classification",
         digits,
-        {"network": _pictures, "trees": _trees("classification", 40), "linear": _scikit(_linear)},
+        {
+            "small-network": _pictures(3),
+            "network": _pictures(5),
+            "trees": _trees("classification", 40),
+            "linear": _scikit(_linear),
+        },
         {"X": "x", "image": "x"},
+        logits=("small-network", "network"),
     ),
     DataSet(
         "adult",
         "classification",
         adult,
-        {"network": _scikit(_network), "trees": _trees("classification", 150), "linear": _scikit(_linear)},
+        {
+            "network": _scikit(_network),
+            "trees": _trees("classification", 150),
+            "forest": _scikit(_forest),
+            "linear": _scikit(_linear),
+        },
         {"X": "x"},
     ),
     DataSet(
         "houses",
         "regression",
         houses,
-        {"network": _scikit(_network_of_numbers), "trees": _trees("regression", 200), "linear": _scikit(_ridge)},
+        {
+            "network": _scikit(_network_of_numbers),
+            "trees": _trees("regression", 200),
+            "forest": _scikit(_forest_of_numbers),
+            "linear": _scikit(_ridge),
+        },
         {"X": "x"},
     ),
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf import text_format
@@ -26,7 +27,7 @@ from services.trainer.ensembles.members import Member, check_weights, refused
 
 BATCH = 32
 MODEL = Path(__file__).with_name("triton_model.py")
-TYPES = {
+TYPES: dict[int, Any] = {
     TensorProto.BOOL: triton.TYPE_BOOL,
     TensorProto.UINT8: triton.TYPE_UINT8,
     TensorProto.UINT16: triton.TYPE_UINT16,

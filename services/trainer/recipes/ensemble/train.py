@@ -7,9 +7,11 @@ where they were trained on the same data with the same splits, both parts are ne
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,13 @@ from bmase.training.run import TEST, TRAIN, VALIDATION
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.trainer.ensembles import agreement, onnxfiles
 from services.trainer.ensembles.adapt import Columns, Intake, adapted, inputs_of, intake, output_of
+from services.trainer.ensembles.beside import side_by_side
 from services.trainer.ensembles.members import Member, refused
 from services.trainer.ensembles.merge import merge
 from services.trainer.ensembles.rows import Kind, Rows
 from services.trainer.ensembles.sentences import UNIT
 from services.trainer.ensembles.tuning import Policy, Report, tune
-from services.trainer.recipes.ensemble import rows
+from services.trainer.recipes.ensemble import judging, rows
 from services.trainer.recipes.ensemble.recipe import EnsembleParameters
 from services.trainer.recipes.recipe import AloneRun, Material
 
@@ -63,9 +66,7 @@ class _Trial:
             output_of(member, asked.outputs.get(name, asked.output))
             for name, member in zip(asked.members, members, strict=True)
         ]
-        self.output = asked.output or own[0].name
-        if self.output in self.taken.names():
-            self.output += "_average"
+        self.output = _called(asked, [port.name for port in own], self.taken)
         self.members = [
             adapted(m, self.taken, columns, port, self.output) for m, port in zip(members, own, strict=True)
         ]
@@ -116,27 +117,46 @@ class _Trial:
     def product(self, report: Report) -> Product:
         """The merged model, proved equal to its members' average, with what speaks for it."""
         weighed = [replace(member, weight=report.weights[member.name]) for member in self.members]
-        merged = merge(weighed, [self.output])
-        found = agreement.differences(
-            merged, weighed, [self._feeds(batch) for batch in islice(self._batches((TEST,)), CHECKED_BATCHES)]
-        )
-        agreement.require(found)
         folder = self._run.folder / "product"
         folder.mkdir()
-        onnxfiles.write(merged, folder / MODEL)
-        kept = self._run.folder / "ensemble.json"
-        kept.write_text(json.dumps({**report.document(), "largest_difference": found}, indent=2, sort_keys=True))
-        return Product(
+        document = report.document()
+        product = partial(
+            Product,
             folder,
-            task=self._asked.task,
-            inputs={name: _plain(columns) for name, columns in self.taken.names().items()},
-            target=self._asked.target,
-            output=self.output,
-            classes=self._asked.classes,
-            evidence={"ensemble.json": kept},
+            evidence={"ensemble.json": self._run.folder / "ensemble.json"},
             description=f"Ensemble of {', '.join(name for name, weight in report.weights.items() if weight)}",
-            notes={"Ensemble": table(report)},
+            notes=table(report),
         )
+        if self._asked.method == "triton":
+            made = self._beside(weighed, folder, product)
+        else:
+            document["largest_difference"] = self._merged(weighed, folder)
+            made = product(
+                task=self._asked.task,
+                inputs={name: _plain(columns) for name, columns in self.taken.names().items()},
+                target=self._asked.target,
+                output=self.output,
+                classes=self._asked.classes,
+                cases=f"{judging.__name__}:cases",
+            )
+        made.evidence["ensemble.json"].write_text(json.dumps(document, indent=2, sort_keys=True))
+        return made
+
+    def _merged(self, weighed: Sequence[Member], folder: Path) -> Mapping[str, float]:
+        merged = merge(weighed, [self.output])
+        some = [self._feeds(batch) for batch in islice(self._batches((TEST,)), CHECKED_BATCHES)]
+        found = agreement.differences(merged, weighed, some)
+        agreement.require(found)
+        judging.note(merged, self.taken.names(), self._asked)
+        onnxfiles.write(merged, folder / MODEL)
+        return found
+
+    def _beside(self, weighed: Sequence[Member], folder: Path, product: Callable[..., Product]) -> Product:
+        """Not evaluated again by whoever runs the job: that asks ONNX files alone."""
+        for path, content in side_by_side(weighed).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(content)
+        return product()
 
 
 def _read(materials: Sequence[Material], asked: EnsembleParameters) -> list[Member]:
@@ -181,6 +201,14 @@ def _chances(output: np.ndarray, member: Member) -> np.ndarray:
     return agreement.probabilities(flat) if member.logits else flat
 
 
+def _called(asked: EnsembleParameters, own: Sequence[str], taken: Intake) -> str:
+    """The output of the whole: as that of the first member which gives what the whole gives."""
+    logits = asked.logits_of(asked.members)
+    fitting = [name for member, name in zip(asked.members, own, strict=True) if member not in logits]
+    name = (fitting or ["probabilities"])[0]
+    return f"{name}_average" if name in taken.names() else name
+
+
 def _plain(columns: Columns) -> str | Columns:
     return columns[0] if len(columns) == 1 else columns
 
@@ -190,13 +218,13 @@ def _plain(columns: Columns) -> str | Columns:
 
 def table(report: Report) -> dict[str, str]:
     """The evaluation against each member, for the card."""
-    unit, rounds = UNIT[report.kind], report.policy.confidence
-    said = {"verdict": report.sentence, f"{unit} of the ensemble": _spoken(report.loss)}
+    unit, confidence = UNIT[report.kind], report.policy.confidence
+    said = {"ensemble": report.sentence, f"{unit} of the ensemble": _spoken(report.loss)}
     for name, member in report.members.items():
-        said[name] = (
+        said[f"member {name}"] = (
             f"weight {member.weight:.3f}, {unit} {_spoken(member.loss)}, gain of the ensemble {_spoken(member.gain)}"
         )
-    said["intervals"] = f"{rounds:.0%}, paired, on {report.rows[1]:,} untouched rows; tuned on {report.rows[0]:,}"
+    said["intervals"] = f"{confidence:.0%}, paired, on {report.rows[1]:,} untouched rows; tuned on {report.rows[0]:,}"
     if report.forced:
         said["forced"] = "made whatever the verdict"
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from bmase import sources
 from bmase.reasons import Reason
 from onnx import TensorProto, helper, numpy_helper
 
@@ -95,8 +97,8 @@ def test_members_that_err_by_themselves_become_a_better_version(make: Make) -> N
     assert (product.output, document["verdict"]) == ("probabilities", "better")
     assert sum(document["weights"].values()) == pytest.approx(1)
     assert all(each["gain"]["lower"] > 0 for each in document["members"].values())
-    said = product.notes["Ensemble"]
-    assert {"m@0", "m@1", "m@2", "verdict"} <= said.keys()
+    said = product.notes
+    assert {"member m@0", "member m@1", "member m@2", "ensemble"} <= said.keys()
     # The version answers with what was judged.
     test = data()["test"]
     (answer,) = session.run(["probabilities"], {"x": test["x"]})
@@ -120,6 +122,50 @@ def test_members_of_other_names_shapes_and_types_are_brought_together(make: Make
     x = data()["test"]["x"]
     expected = sum(weight * softmax(x[:, 3 * n : 3 * n + 3]) for n, weight in enumerate(weights.values()))
     np.testing.assert_allclose(session.run([product.output], {"x": x})[0], expected, atol=1e-6)
+
+
+def test_the_version_is_judged_on_rows_in_the_form_of_the_data(make: Make) -> None:
+    run = make({"takes": "picture", "shape": [1, 3, 3]}, {}, {}, inputs={"picture": "x"})
+    main(run)
+    product, _, session = product_of(run)
+    assert [(i.name, i.shape[1:]) for i in session.get_inputs()] == [("picture", [1, 3, 3])]
+    module, _, function = product.cases.partition(":")
+    test = data()["test"]
+    asked = getattr(importlib.import_module(module), function)(test, product.folder)
+    assert asked.inputs["picture"].shape == (600, 1, 3, 3)
+    np.testing.assert_array_equal(asked.truth["labels"], test["label"])
+
+
+def test_averages_of_logits_are_called_what_they_are(make: Make) -> None:
+    own = {"logits": True, "gives": "logits"}
+    run = make(own, own, own, logits="all")
+    main(run)
+    assert product_of(run)[0].output == "probabilities"
+
+
+def test_numbers_are_averaged_as_well(make: Make) -> None:
+    rows = data()
+    for part in rows.values():
+        part["label"] = part["x"].reshape(-1, 3, 3).mean(axis=1)
+    own = {"logits": True, "gives": "numbers"}
+    run = make(own, own, own, rows=rows, task="regression")
+    main(run)
+    product, document, _ = product_of(run)
+    assert (product.task, document["kind"], document["verdict"]) == ("regression", "numbers", "better")
+    assert document["weights"]["m@0"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_members_side_by_side_are_a_directory_for_triton(make: Make) -> None:
+    run = make({}, {"logits": True}, {"takes": "X"}, inputs={"X": "x"}, logits=("m@1",), method="triton")
+    main(run)
+    assert run.product is not None
+    assert run.product.task == ""
+    folder = run.product.folder
+    plan = json.loads((folder / "1/members.json").read_text())
+    assert (plan["inputs"], plan["output"]) == (["x"], "probabilities")
+    assert [(m["name"], m["logits"]) for m in plan["members"]] == [("m@0", False), ("m@1", True), ("m@2", False)]
+    paths = {s.path: s.role for s in sources.collect([folder])}
+    assert paths.keys() == {"config.pbtxt", "model.py", "members.json", *(m["file"] for m in plan["members"])}
 
 
 def test_members_that_see_other_columns_take_them_all(make: Make) -> None:
@@ -151,7 +197,7 @@ def test_force_makes_it_and_says_so(make: Make) -> None:
     main(run)
     product, document, _ = product_of(run)
     assert (document["forced"], document["verdict"]) == (True, "not_better")
-    assert "forced" in product.notes["Ensemble"]
+    assert "forced" in product.notes
 
 
 def test_too_few_rows_are_no_evidence(make: Make) -> None:
