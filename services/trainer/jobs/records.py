@@ -75,7 +75,7 @@ class JobRecords:
 
         async def work(session: AsyncSession) -> Job:
             if fence:
-                await _raise_fence(session, fence)
+                await raise_fence(session, fence)
             revision = await _next_revision(session)
             before = _job(await _row(session, job))
             after = change(before)
@@ -135,7 +135,7 @@ class JobRecords:
 
     async def lead(self, fence: int) -> None:
         """From here on, earlier leaders are refused."""
-        await self._db.run(lambda session: _raise_fence(session, fence))
+        await self._db.run(lambda session: raise_fence(session, fence))
 
     def _readable(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, Job]]:
         """Without what another version of the code has written: that is left as it is, and stops no other job."""
@@ -192,7 +192,7 @@ async def _made_before(session: AsyncSession, request: tuple[str, str], job: str
     return str(known.job)
 
 
-async def _raise_fence(session: AsyncSession, fence: int) -> None:
+async def raise_fence(session: AsyncSession, fence: int) -> None:
     columns = t.fences.c
     stored = await session.scalar(select(columns.fence).where(columns.name == LEADER).with_for_update())
     if stored is None:
