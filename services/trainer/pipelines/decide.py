@@ -186,7 +186,7 @@ def _without_version(pipeline: Pipeline, seen: Seen, job: Job) -> Move:
     if job.cause is Cause.GATE_FAILED:
         return _end(pipeline, seen, Phase.STOPPED, Why.GATE_FAILED, job.message)
     if job.phase is JobPhase.CANCELLED:
-        after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, job.message, job.actor)
+        after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, job.message, actor=job.actor)
         return Move(pipeline, after, job.message)
     return _end(pipeline, seen, Phase.FAILED, job.cause.value.upper() or Why.JOB_FAILED, f"{job.name}: {job.message}")
 
@@ -229,7 +229,7 @@ def _cancelled(pipeline: Pipeline, seen: Seen) -> Move:
     assert pipeline.stop is not None
     kept = f"; version {pipeline.version} stays registered" if pipeline.version else ""
     message = f"{pipeline.stop.message}{kept}"
-    after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, message, pipeline.stop.actor)
+    after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, message, actor=pipeline.stop.actor)
     return Move(pipeline, after, message)
 
 

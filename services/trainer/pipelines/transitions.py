@@ -16,7 +16,7 @@ class IllegalMove(ValueError):  # noqa: N818 - named after what it is
     """The pipeline's phase does not allow it: a defect of the caller, or a race that another change has won."""
 
 
-def start(id: str, plan: Plan, owner: str, now: float, origin: str, schedule: str = "", fire: str = "") -> Pipeline:
+def start(id: str, plan: Plan, owner: str, now: float, *, origin: str, schedule: str = "", fire: str = "") -> Pipeline:
     """A new one: its job is still to be created."""
     return Pipeline(id, plan, owner, now, schedule, fire, origin, since=now, message=origin, actor=owner or CONTROLLER)
 
@@ -28,11 +28,13 @@ def advanced(pipeline: Pipeline, phase: Phase, now: float, message: str) -> Pipe
     return _to(pipeline, phase, now, "", message)
 
 
-def ended(pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str, actor: str = CONTROLLER) -> Pipeline:
+def ended(
+    pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str, *, actor: str = CONTROLLER
+) -> Pipeline:
     """To one of FINAL, with the reason that is shown."""
     if phase not in FINAL:
         raise IllegalMove(f"{phase.value} is not final")
-    return replace(_to(pipeline, phase, now, reason, message, actor), ended=now)
+    return replace(_to(pipeline, phase, now, reason, message, actor=actor), ended=now)
 
 
 def has_job(pipeline: Pipeline, job: str) -> Pipeline:
@@ -53,11 +55,11 @@ def has_release(pipeline: Pipeline, release: str) -> Pipeline:
 
 
 def refused(pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str) -> Pipeline:
-    """What the stage `phase` asked for was refused for good; a late word about a stage that was left changes nothing."""
+    """What the stage `phase` asked for was refused for good. About a stage that was left it changes nothing."""
     if pipeline.final or pipeline.phase is not phase:
         return pipeline
     if pipeline.stop:
-        return ended(pipeline, Phase.CANCELLED, now, Why.CANCELLED, pipeline.stop.message, pipeline.stop.actor)
+        return ended(pipeline, Phase.CANCELLED, now, Why.CANCELLED, pipeline.stop.message, actor=pipeline.stop.actor)
     return ended(pipeline, Phase.FAILED, now, reason, message)
 
 
@@ -78,7 +80,9 @@ def stop(pipeline: Pipeline, now: float, actor: str, message: str) -> Pipeline:
     return replace(pipeline, stop=Stop(legible(message), actor, now))
 
 
-def _to(pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str, actor: str = CONTROLLER) -> Pipeline:
+def _to(
+    pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str, *, actor: str = CONTROLLER
+) -> Pipeline:
     if phase not in NEXT[pipeline.phase]:
         raise IllegalMove(f"{pipeline.name} cannot go from {pipeline.phase.value} to {phase.value}")
     spent = pipeline.seconds.get(pipeline.phase, 0.0) + max(0.0, now - pipeline.since)

@@ -1,8 +1,8 @@
 """What schedules do next: from what is kept and what is seen to decisions, each with its sentences. Pure.
 
-A decision is kept as one transaction, and only if the schedule still is as it was: with how far the trigger was read,
-the pipelines that it starts are there, and those that it stops have the wish to stop. So nothing fires twice and nothing
-is lost, whoever dies when; a pipeline's id is made of the fire's key besides.
+A decision is kept as one transaction, and only if the schedule still is as it was: how far the trigger was read, the
+pipelines that it starts, and the wish to stop in those that it stops. So nothing fires twice and nothing is lost,
+whoever dies when; a pipeline's id is made of the fire's key besides.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ class _Round:
         schedule, id = self._before, pipeline_id(self._before, occasion.key)
         owner, origin = occasion.asked_by or schedule.owner, f"{schedule.name}: {occasion.why}"
         plan = schedule.spec.plan
-        self._starts.append(pipelines.start(id, plan, owner, self._now, origin, schedule.id, occasion.key))
+        self._starts.append(
+            pipelines.start(id, plan, owner, self._now, origin=origin, schedule=schedule.id, fire=occasion.key)
+        )
         self._fires.append(Fire(occasion.key, occasion.due, self._now, Outcome.STARTED, occasion.why, id))
 
     def _tell(self, occasion: Occasion, outcome: Outcome, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,7 +47,8 @@ def _world(course: dict[str, Any], **fields: Any) -> World:
 def test_each_course_ends_with_its_reason(course: dict[str, Any], phase: Phase, reason: str) -> None:
     ended = _world(course).run()
     assert (ended.phase, ended.reason) == (phase, reason)
-    assert ended.ended > 0 and ended.message
+    assert ended.ended > 0
+    assert ended.message
 
 
 def test_every_stage_is_passed_in_order() -> None:
@@ -60,13 +62,15 @@ def test_a_failed_gate_stops_it_before_anybody_is_sent_there() -> None:
     failed = replace(jobs.tr.registered(failing, 1, 6.0, 3), id="j1")
     ended, moves = settle(pipeline(), Seen(9.0, failed))
     assert (ended.phase, ended.reason, ended.version) == (Phase.STOPPED, "GATE_FAILED", 3)
-    assert "accuracy >= 0.9" in ended.message and moves[-1].sentence == ended.message
+    assert "accuracy >= 0.9" in ended.message
+    assert moves[-1].sentence == ended.message
     assert effects(ended, Seen(9.0, failed)) == ()
 
 
 def test_without_a_release_it_ends_when_the_version_is_registered() -> None:
     world = World(pipeline(release=False))
-    assert world.run().phase is Phase.SUCCEEDED and not world.releases
+    assert world.run().phase is Phase.SUCCEEDED
+    assert not world.releases
 
 
 COURSES = st.sampled_from([GOOD, ROLLED, BROKEN, {"ends": JobPhase.FAILED}, {"ends": JobPhase.CANCELLED}])
@@ -74,7 +78,9 @@ COURSES = st.sampled_from([GOOD, ROLLED, BROKEN, {"ends": JobPhase.FAILED}, {"en
 
 def _end(world: World) -> tuple[Any, ...]:
     ended = world.run(90)
-    assert ended.final and len(world.jobs) <= 1 and len(world.releases) <= 1
+    assert ended.final
+    assert len(world.jobs) <= 1
+    assert len(world.releases) <= 1
     return ended.phase, ended.reason, ended.message, ended.version, len(world.jobs), len(world.releases)
 
 
@@ -160,11 +166,9 @@ def test_the_table_of_states_is_kept() -> None:
             if following in NEXT[phase]:
                 continue
             begun = replace(pipeline(), phase=phase)
+            move = partial(tr.advanced, message="") if following in STAGES else partial(tr.ended, reason="", message="")
             with pytest.raises(tr.IllegalMove):
-                if following in STAGES:
-                    tr.advanced(begun, following, 2.0, "")
-                else:
-                    tr.ended(begun, following, 2.0, "", "")
+                move(begun, following, 2.0)
 
 
 def test_another_job_is_a_defect() -> None:
@@ -206,4 +210,5 @@ def test_standing_says_what_it_waits_for() -> None:
         world.run(1)
     seen = Seen(world.now, release=ReleaseSeen("r1", ReleasePhase.STEPPING, 25.0, message="too few requests"))
     found = decide(world.kept, seen)
-    assert isinstance(found, Hold) and found.sentence == "releases/r1 is stepping at 25 %: too few requests"
+    assert isinstance(found, Hold)
+    assert found.sentence == "releases/r1 is stepping at 25 %: too few requests"

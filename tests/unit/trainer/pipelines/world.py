@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -28,10 +29,10 @@ def job_at(phase: JobPhase, gate: Outcome = Outcome.PASSED) -> Job:
 
 def pipeline(**plan: object) -> Pipeline:
     wish = PLAN.model_copy(update=plan)
-    return tr.start("p1", wish, "ann", 1.0, "ann asked for it")
+    return tr.start("p1", wish, "ann", 1.0, origin="ann asked for it")
 
 
-class Died(Exception):  # noqa: N818 - what happened
+class Died(Exception):
     """The process of the pipeline is gone."""
 
 
@@ -74,10 +75,8 @@ class World:
         for _ in range(rounds):
             if self.kept.final:
                 break
-            try:
+            with suppress(Died):  # the next leader goes on with what is kept
                 self.round()
-            except Died:
-                pass  # the next leader goes on with what is kept
             self._pass()
         return self.kept
 

@@ -103,7 +103,8 @@ def test_a_clock_that_was_far_ahead_is_told_and_mended() -> None:
 def test_jitter_is_one_delay_for_each_schedule() -> None:
     several = [schedule("queue", NOW - 1, id=f"s{n}", jitter=600.0, **HOURLY) for n in range(50)]
     delays = [delay(each) for each in several]
-    assert all(0 <= each < 600 for each in delays) and len(set(delays)) > 30
+    assert all(0 <= each < 600 for each in delays)
+    assert len(set(delays)) > 30
     one = max(several, key=delay)
     assert next_times(one, NOW - 1, 2) == [NOW + delay(one), NOW + 3600 + delay(one)]
     assert decide([one], Seen(NOW + delay(one) - 1)) == []
@@ -115,7 +116,8 @@ def test_jitter_is_one_delay_for_each_schedule() -> None:
 
 def test_a_paused_schedule_fires_only_when_asked() -> None:
     paused = tr.pause(schedule("queue", NOW - 1, **HOURLY), "ann")
-    assert decide([paused], Seen(NOW + 36_000)) == [] and next_times(paused, NOW) == []
+    assert decide([paused], Seen(NOW + 36_000)) == []
+    assert next_times(paused, NOW) == []
     asked = tr.ask(paused, "r1", "bob", NOW + 36_000, "for the audit")
     decision = _one(asked, NOW + 36_000)
     assert [(p.owner, p.origin) for p in decision.starts] == [("bob", "schedules/nightly: for the audit")]
@@ -188,8 +190,8 @@ def test_other_data_by_another_wish_is_no_change() -> None:
 
 
 def test_a_job_without_data_has_none_to_wait_for() -> None:
+    plan = {"job": {"model": "models/digits", "recipe": "tabular"}}
     with pytest.raises(ValidationError, match="names no data"):
-        plan = {"job": {"model": "models/digits", "recipe": "tabular"}}
         ScheduleSpec.model_validate({"plan": plan, "trigger": {"kind": "data"}})
 
 
@@ -232,7 +234,8 @@ def test_a_monitor_that_is_silent_fires_nothing() -> None:
 
 def test_it_is_kept_as_a_whole() -> None:
     kept = _one(schedule("queue", NOW - 1, **HOURLY), NOW, running={"nightly": ("p1",)}).after
-    assert kept.queue and from_json(kept.id, to_json(kept)) == kept
+    assert kept.queue
+    assert from_json(kept.id, to_json(kept)) == kept
     assert _one(from_json(kept.id, to_json(kept)), NOW + 1).fires[0].outcome is Outcome.STARTED
 
 
