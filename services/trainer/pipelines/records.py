@@ -9,9 +9,10 @@ from typing import Any
 import structlog
 from bmase.reasons import Reason
 from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit.database import Database
+from services.kit.database import Database, is_duplicate
 from services.kit.errors import DomainError
 from services.trainer.jobs.records import raise_fence
 from services.trainer.pipelines import tables as t
@@ -37,7 +38,12 @@ class PipelineRecords:
             await insert_new(session, pipeline)
             return _pipeline(await _row(session, pipeline.id))
 
-        return await self._db.run(work)
+        try:
+            return await self._db.run(work)
+        except IntegrityError as error:  # somebody else has just made it
+            if not is_duplicate(error):
+                raise
+            return await self.get(pipeline.id)
 
     async def change(self, pipeline: str, change: Change, fence: int = 0) -> Pipeline:
         """Keeps what `change` makes of it; with a fence, NOT_LEADER when a later leader has written."""
@@ -97,17 +103,18 @@ async def insert_new(session: AsyncSession, pipeline: Pipeline) -> bool:
         return False
     row = {"id": pipeline.id, "created": pipeline.created, "last_line": 0, **_values(pipeline)}
     await session.execute(insert(t.pipelines).values(**row))
-    await _write(session, pipeline.id, between(None, pipeline, pipeline.created))
+    await _write(session, pipeline.id, between(None, pipeline, pipeline.created), 0)
     return True
 
 
 async def change_in(session: AsyncSession, pipeline: str, change: Change) -> Pipeline:
     """Within a transaction that others have begun. Raises PIPELINE_NOT_FOUND."""
-    before = _pipeline(await _row(session, pipeline, locked=True))
+    row = await _row(session, pipeline, locked=True)
+    before = _pipeline(row)
     after = change(before)
     if after != before:
         await session.execute(update(t.pipelines).where(t.pipelines.c.id == pipeline).values(**_values(after)))
-        await _write(session, pipeline, between(before, after, time.time()))
+        await _write(session, pipeline, between(before, after, time.time()), int(row["last_line"]))
     return after
 
 
@@ -123,11 +130,9 @@ async def _row(session: AsyncSession, pipeline: str, locked: bool = False) -> Ma
     return dict(row._mapping)
 
 
-async def _write(session: AsyncSession, pipeline: str, lines: Sequence[Line]) -> None:
+async def _write(session: AsyncSession, pipeline: str, lines: Sequence[Line], last: int) -> None:
     if not lines:
         return
-    columns = t.pipelines.c
-    last = int(await session.scalar(select(columns.last_line).where(columns.id == pipeline)) or 0)
     rows = [
         {"pipeline": pipeline, "number": number, "time": line.time, "kind": line.kind.value}
         | {
@@ -139,7 +144,7 @@ async def _write(session: AsyncSession, pipeline: str, lines: Sequence[Line]) ->
         for number, line in enumerate(lines, last + 1)
     ]
     await session.execute(insert(t.pipeline_lines), rows)
-    await session.execute(update(t.pipelines).where(columns.id == pipeline).values(last_line=last + len(rows)))
+    await session.execute(update(t.pipelines).where(t.pipelines.c.id == pipeline).values(last_line=last + len(rows)))
 
 
 def _values(pipeline: Pipeline) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 import structlog
 from bmase.reasons import Reason
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.kit.database import Database
+from services.kit.database import Database, is_duplicate
 from services.kit.errors import DomainError
 from services.trainer.jobs.records import raise_fence
 from services.trainer.jobs.state import CONTROLLER
@@ -52,7 +53,12 @@ class ScheduleRecords:
                 raise DomainError(Reason.SCHEDULE_EXISTS, message, hint=hint)
             return found
 
-        return await self._db.run(work)
+        try:
+            return await self._db.run(work)
+        except IntegrityError as error:  # somebody else has just made it
+            if not is_duplicate(error):
+                raise
+            return await self._db.run(work)
 
     async def change(self, schedule: str, change: Change) -> Schedule:
         """Keeps what `change` makes of it; it may raise to change nothing. Raises SCHEDULE_NOT_FOUND."""
@@ -63,6 +69,7 @@ class ScheduleRecords:
 
         async def work(session: AsyncSession) -> Schedule:
             columns, key = t.schedule_fires.c, f"manual {request_id}"
+            await _lock(session, schedule)
             query = select(columns.key).where(columns.schedule == schedule, columns.key == key)
             if await session.scalar(query):
                 return _schedule(await _row(session, schedule))

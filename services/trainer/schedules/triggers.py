@@ -81,8 +81,8 @@ def _cron(schedule: Schedule, trigger: CronTrigger, now: float) -> Reading:
     more = False
     if first <= until - LATE:
         late, more = cron.latest(schedule.cursor, until - LATE, trigger.limit + 1)
-    count = _caught_up(trigger, bool(punctual))
-    caught, left = late[len(late) - count :] if count else [], late[: max(0, len(late) - count)]
+    kept_from = max(0, len(late) - _caught_up(trigger, bool(punctual)))
+    left, caught = late[:kept_from], late[kept_from:]
     missed = (_missed(trigger, first, left, more, now),) if left else ()
     occasions = [_occasion(trigger, due, True) for due in caught] + [_occasion(trigger, d, False) for d in punctual]
     return Reading(replace(schedule, cursor=(late + punctual)[-1]), tuple(occasions), missed)

@@ -14,8 +14,6 @@ from sqlalchemy import Connection, LargeBinary, Text
 
 from services.kit.database import Database
 from services.kit.errors import DomainError
-from services.trainer.jobs.tables import metadata
-from services.trainer.pipelines import tables as _pipelines  # noqa: F401 - adds its tables to the metadata
 from services.trainer.pipelines import transitions as pipeline
 from services.trainer.pipelines.history import Kind
 from services.trainer.pipelines.records import PipelineRecords
@@ -27,6 +25,7 @@ from services.trainer.schedules.observation import Seen
 from services.trainer.schedules.records import ScheduleRecords
 from services.trainer.schedules.spec import ScheduleSpec
 from services.trainer.schedules.state import Outcome, Schedule
+from services.trainer.tables import metadata
 from tests.support.mariadb import MariaDB
 
 pytestmark = pytest.mark.anyio

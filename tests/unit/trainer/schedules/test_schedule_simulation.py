@@ -80,7 +80,7 @@ OVERLAP = st.sampled_from(["skip", "queue", "cancel"])
 CATCH_UP = st.sampled_from(["none", "last", "all"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STEPS, OVERLAP, CATCH_UP, st.integers(1, 5), st.sampled_from([0.0, 900.0]))
 def test_whatever_happens_nothing_fires_twice_and_policies_hold(
     steps: list[tuple[str, float]], overlap: str, catch_up: str, limit: int, jitter: float
