@@ -74,7 +74,8 @@ STEPS = st.lists(
         st.tuples(st.sampled_from(["look", "keep", "die"]), st.sampled_from([0.0, 1.0])),
         st.tuples(st.sampled_from(["end", "round"]), st.just(0.0)),
     ),
-    max_size=40,
+    min_size=8,
+    max_size=50,
 )
 OVERLAP = st.sampled_from(["skip", "queue", "cancel"])
 CATCH_UP = st.sampled_from(["none", "last", "all"])
