@@ -89,14 +89,17 @@ def test_killed_at_any_boundary_it_ends_the_same(course: dict[str, Any]) -> None
     undisturbed = _world(course)
     end = _end(undisturbed)
     assert undisturbed.boundaries < 200
-    for boundary in range(1, 50):
-        assert _end(_world(course, deaths=frozenset({boundary}))) == end
+    for boundary in range(1, undisturbed.boundaries + 1):
+        for finds in (True, False):
+            assert _end(_world(course, deaths=frozenset({boundary}), finds=finds)) == end
 
 
 @settings(max_examples=60, deadline=None)
-@given(COURSES, st.frozensets(st.integers(1, 80), max_size=30))
-def test_killed_at_many_boundaries_it_ends_the_same(course: dict[str, Any], deaths: frozenset[int]) -> None:
-    assert _end(_world(course, deaths=deaths)) == _end(_world(course))
+@given(COURSES, st.frozensets(st.integers(1, 80), max_size=30), st.booleans())
+def test_killed_at_many_boundaries_it_ends_the_same(
+    course: dict[str, Any], deaths: frozenset[int], finds: bool
+) -> None:
+    assert _end(_world(course, deaths=deaths, finds=finds)) == _end(_world(course))
 
 
 @settings(max_examples=40, deadline=None)
@@ -104,7 +107,7 @@ def test_killed_at_many_boundaries_it_ends_the_same(course: dict[str, Any], deat
 def test_cancelled_at_any_moment_it_leaves_nothing_that_runs(
     course: dict[str, Any], deaths: frozenset[int], when: int
 ) -> None:
-    world = _world(course, deaths=deaths)
+    world = _world(course, deaths=deaths, held=True)
     world.run(when)
     if not world.kept.final:
         world.kept = tr.cancel(world.kept, world.now, "bob")

@@ -45,6 +45,8 @@ class World:
     gate: Outcome = Outcome.PASSED
     releases_end: ReleasePhase = R.COMPLETED
     deaths: frozenset[int] = frozenset()
+    finds: bool = True  # whether what nobody remembers is found by its label or its version
+    held: bool = False  # whether the release stays where it is until it is aborted
     now: float = 1.0
     jobs: dict[str, int] = field(default_factory=dict)  # request id -> how far it is
     releases: dict[str, int] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class World:
             self.releases[request] += 1
 
     def _job(self) -> Job | None:
-        if not self.jobs:
+        if not self.jobs or not (self.finds or self.kept.job):
             return None
         (far,) = self.jobs.values()
         phase = TRAINS[far] if far < len(TRAINS) else self.ends
@@ -116,9 +118,10 @@ class World:
         return job_at(phase, self.gate)
 
     def _release(self) -> ReleaseSeen | None:
-        if not self.releases:
+        if not self.releases or not (self.finds or self.kept.release):
             return None
         (far,) = self.releases.values()
+        far = min(far, 2) if self.held else far
         phase = RELEASES[far] if far < len(RELEASES) else self.releases_end
         if "r1" in self.stopped:
             phase = R.ROLLED_BACK

@@ -79,6 +79,12 @@ def test_what_was_missed(catch_up: str, now: float, outcomes: list[str]) -> None
     assert decide([decision.after], Seen(now, running={"nightly": ("p",)})) == []
 
 
+@pytest.mark.parametrize(("seconds", "outcome"), [(59.5, "started"), (60.0, "missed")])
+def test_from_a_minute_on_it_is_late(seconds: float, outcome: str) -> None:
+    decision = _one(schedule("queue", NOW - 1, catch_up="none", **HOURLY), NOW + seconds)
+    assert _outcomes(decision) == [outcome]
+
+
 def test_a_year_without_a_leader_is_one_line() -> None:
     kept = schedule("queue", NOW - 365 * 86_400, kind="cron", expression="* * * * *", catch_up="last")
     decision = _one(kept, NOW + 0.5)
