@@ -72,7 +72,7 @@ STEPS = st.lists(
         st.tuples(st.just("pass"), st.sampled_from([1.0, 20.0, 59.0, 600.0, 1800.0, 7200.0, 90_000.0])),
         st.tuples(st.just("jump"), st.sampled_from([-90_000.0, -3600.0, -30.0, 3600.0, 200_000.0])),
         st.tuples(st.sampled_from(["look", "keep", "die"]), st.sampled_from([0.0, 1.0])),
-        st.tuples(st.sampled_from(["end", "round"]), st.just(0.0)),
+        st.tuples(st.sampled_from(["end", "round", "both"]), st.just(0.0)),
     ),
     min_size=8,
     max_size=50,
@@ -97,6 +97,8 @@ def test_whatever_happens_nothing_fires_twice_and_policies_hold(
             in_hand[value] = (None, 0.0)
         elif what == "end" and store.running:
             store.running.pop(0)
+        elif what == "both" and (decision := _look(store, now)) is not None:
+            assert [store.commit(decision), store.commit(decision)] == [True, False]
         elif what in ("keep", "round"):
             decision, decided = in_hand[value] if what == "keep" else (_look(store, now), now)
             if decision is not None and store.commit(decision):
