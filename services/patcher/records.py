@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database, is_duplicate
+from services.kit.database.fences import leading_fence, raise_fence
 from services.kit.errors import DomainError
 from services.patcher import tables as t
 from services.patcher.documents import DesiredFile, NodeInfo
@@ -62,7 +63,7 @@ class Records:
 
         async def work(session: AsyncSession) -> State:
             if fence:
-                await raise_fence(session, fence)
+                await raise_fence(session, t.fences, LEADER, fence)
             return await _changed(session, decide)
 
         return await self._run(work)
@@ -106,7 +107,7 @@ class Records:
     async def fence(self) -> int:
         """The highest fence that was written under."""
         async with self._db.read() as session:
-            return await leading_fence(session)
+            return await leading_fence(session, t.fences, LEADER)
 
 
 async def _changed(session: AsyncSession, decide: Change) -> State:
@@ -162,23 +163,6 @@ async def _save(session: AsyncSession, table: Table, before: Mapping[Any, Row], 
 
 def _same(table: Table, keys: list[str], row: Row) -> Any:
     return and_(*(table.c[key] == row[key] for key in keys))
-
-
-async def leading_fence(session: AsyncSession) -> int:
-    """The highest fence that was written under; 0: none."""
-    return int(await session.scalar(select(t.fences.c.fence).where(t.fences.c.name == LEADER)) or 0)
-
-
-async def raise_fence(session: AsyncSession, fence: int) -> None:
-    """Raises NOT_LEADER when a later leader has written; from now on, earlier ones are refused."""
-    columns = t.fences.c
-    stored = await session.scalar(select(columns.fence).where(columns.name == LEADER).with_for_update())
-    if stored is None:
-        await session.execute(insert(t.fences).values(name=LEADER, fence=fence))
-    elif stored > fence:
-        raise DomainError(Reason.NOT_LEADER, "a later leader has written; this process no longer leads")
-    elif stored < fence:
-        await session.execute(update(t.fences).where(columns.name == LEADER).values(fence=fence))
 
 
 async def _made_before(session: AsyncSession, request_id: str, fingerprint: str, key: Key) -> Key | None:

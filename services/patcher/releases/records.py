@@ -15,10 +15,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database, is_duplicate
+from services.kit.database.fences import leading_fence, raise_fence
 from services.kit.errors import DomainError
-from services.patcher.records import DUPLICATE_ATTEMPTS, REQUESTS_KEPT, leading_fence, raise_fence
+from services.patcher.records import DUPLICATE_ATTEMPTS, LEADER, REQUESTS_KEPT
 from services.patcher.releases import tables as t
 from services.patcher.releases.state import Event, Kind, Move, Release, moved
+from services.patcher.tables import fences
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,7 @@ class ReleaseRecords:
     async def fence(self) -> int:
         """The highest fence that anything of the patcher was written under."""
         async with self._db.read() as session:
-            return await leading_fence(session)
+            return await leading_fence(session, fences, LEADER)
 
     async def unfinished(self) -> list[Release]:
         """Everything that something is left to do about, oldest first: one query, however many there are."""
@@ -113,7 +115,7 @@ class ReleaseRecords:
 
         async def work(session: AsyncSession) -> tuple[Release, list[Move]]:
             if fence:
-                await raise_fence(session, fence)
+                await raise_fence(session, fences, LEADER, fence)
             kept = await _locked(session, release)
             moves = list(decide(kept))
             if not moves:
@@ -126,7 +128,7 @@ class ReleaseRecords:
         """Writes the new leader into the trail of everything unfinished: from here on, earlier ones are refused."""
 
         async def work(session: AsyncSession) -> list[Release]:
-            await raise_fence(session, fence)
+            await raise_fence(session, fences, LEADER, fence)
             query = select(t.releases).where(t.releases.c.unfinished.is_(True)).with_for_update()
             found = self._readable([dict(row._mapping) for row in await session.execute(query)])
             return [await _greet(session, release, fence, who) for release in found]

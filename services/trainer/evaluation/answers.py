@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -47,7 +48,7 @@ def _as_long(where: str, values: Array, rows: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(ABC):
     """The base: all arrays of a task have the same first dimension, one entry a row."""
 
     task: ClassVar[Task]
@@ -57,17 +58,17 @@ class Answers:
         if not self.rows:
             raise _refuse("rows", "there is no row to evaluate on")
 
-    def _check(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _check(self) -> None: ...
 
     def _set(self, **arrays: Array | None) -> None:
         for name, array in arrays.items():
             object.__setattr__(self, name, array)
 
     @property
+    @abstractmethod
     def truth(self) -> Array:
         """By which two versions are known to be compared on the same rows."""
-        raise NotImplementedError
 
     @property
     def rows(self) -> int:

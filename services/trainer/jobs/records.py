@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit import pages
 from services.kit.database import Database, is_duplicate
+from services.kit.database.fences import leading_fence, raise_fence
 from services.kit.errors import DomainError
 from services.kit.filters import Term, parse_filter
 from services.trainer.jobs import requests as rq
@@ -75,7 +76,7 @@ class JobRecords:
 
         async def work(session: AsyncSession) -> Job:
             if fence:
-                await raise_fence(session, fence)
+                await raise_fence(session, t.fences, LEADER, fence)
             revision = await _next_revision(session)
             before = _job(await _row(session, job))
             after = change(before)
@@ -131,11 +132,11 @@ class JobRecords:
     async def fence(self) -> int:
         """The highest fence that was written under; 0: none."""
         async with self._db.read() as session:
-            return int(await session.scalar(select(t.fences.c.fence).where(t.fences.c.name == LEADER)) or 0)
+            return await leading_fence(session, t.fences, LEADER)
 
     async def lead(self, fence: int) -> None:
         """From here on, earlier leaders are refused."""
-        await self._db.run(lambda session: raise_fence(session, fence))
+        await self._db.run(lambda session: raise_fence(session, t.fences, LEADER, fence))
 
     def _readable(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, Job]]:
         """Without what another version of the code has written: that is left as it is, and stops no other job."""
@@ -190,17 +191,6 @@ async def _made_before(session: AsyncSession, request: tuple[str, str], job: str
         message = f"the request_id {id} was used for another job; use a new one for each request"
         raise DomainError(Reason.REQUEST_REUSED, message, field="request_id")
     return str(known.job)
-
-
-async def raise_fence(session: AsyncSession, fence: int) -> None:
-    columns = t.fences.c
-    stored = await session.scalar(select(columns.fence).where(columns.name == LEADER).with_for_update())
-    if stored is None:
-        await session.execute(insert(t.fences).values(name=LEADER, fence=fence))
-    elif stored > fence:
-        raise DomainError(Reason.NOT_LEADER, "a later leader has written; this process no longer leads")
-    elif stored < fence:
-        await session.execute(update(t.fences).where(columns.name == LEADER).values(fence=fence))
 
 
 def _values(job: Job) -> dict[str, Any]:

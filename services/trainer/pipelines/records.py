@@ -13,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database, is_duplicate
+from services.kit.database.fences import raise_fence
 from services.kit.errors import DomainError
-from services.trainer.jobs.records import raise_fence
+from services.trainer.jobs.records import LEADER
+from services.trainer.jobs.tables import fences
 from services.trainer.pipelines import tables as t
 from services.trainer.pipelines.history import Kind, Line, between
 from services.trainer.pipelines.state import Phase, Pipeline, from_json, to_json
@@ -50,7 +52,7 @@ class PipelineRecords:
 
         async def work(session: AsyncSession) -> Pipeline:
             if fence:
-                await raise_fence(session, fence)
+                await raise_fence(session, fences, LEADER, fence)
             return await change_in(session, pipeline, change)
 
         return await self._db.run(work)

@@ -12,9 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database, is_duplicate
+from services.kit.database.fences import raise_fence
 from services.kit.errors import DomainError
-from services.trainer.jobs.records import raise_fence
+from services.trainer.jobs.records import LEADER
 from services.trainer.jobs.state import CONTROLLER
+from services.trainer.jobs.tables import fences
 from services.trainer.pipelines import tables as pipelines
 from services.trainer.pipelines import transitions as pipeline
 from services.trainer.pipelines.records import change_in, insert_new
@@ -82,7 +84,7 @@ class ScheduleRecords:
         before, after = decision.before, decision.after
 
         async def work(session: AsyncSession) -> bool:
-            await raise_fence(session, fence)
+            await raise_fence(session, fences, LEADER, fence)
             await _lock(session, before.id)
             if _schedule(await _row(session, before.id)) != before:
                 return False

@@ -8,6 +8,7 @@ Resampled  percentiles of the bootstrap or a closed form; two versions by a boot
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ def _always(answers: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(ABC):
     """What all metrics have. `missing` says what the answers lack for it; empty when they lack nothing."""
 
     name: str
@@ -65,8 +66,8 @@ class Metric:
             p_value=p_value,
         )
 
-    def value(self, answers: Any) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def value(self, answers: Any) -> float: ...
 
     def _at_least(self, ends: Bounds, rows: int, level: float) -> Bounds:
         """Versions that answer alike on all rows may differ on others: as far as if all rows were pairs of hits.
@@ -81,11 +82,11 @@ class Metric:
     def _method(self) -> str:
         return self.method
 
-    def _ends(self, answers: Any, value: float, level: float, setting: Setting) -> Bounds:
-        raise NotImplementedError
+    @abstractmethod
+    def _ends(self, answers: Any, value: float, level: float, setting: Setting) -> Bounds: ...
 
-    def _paired(self, candidate: Any, stable: Any, value: float, setting: Setting) -> tuple[Bounds, float | None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _paired(self, candidate: Any, stable: Any, value: float, setting: Setting) -> tuple[Bounds, float | None]: ...
 
 
 @dataclass(frozen=True)

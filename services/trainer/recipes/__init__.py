@@ -1,0 +1,1 @@
+"""Training code that comes with BMASE, each under a name that jobs ask for."""

@@ -1,0 +1,20 @@
+"""All recipes by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from services.kit.errors import InvalidArgument, Violation
+from services.trainer.recipes.recipe import Recipe
+
+_ALL: tuple[Recipe, ...] = ()
+RECIPES = {recipe.name: recipe for recipe in _ALL}
+
+
+def by_name(name: str) -> Recipe:
+    """InvalidArgument, with the nearest names, when there is none of this name."""
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(RECIPES))}"
+    raise InvalidArgument([Violation("job.recipe", f"there is no recipe {name!r}; {advice}")])
