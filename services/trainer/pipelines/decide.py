@@ -16,7 +16,7 @@ from bmase.reasons import Reason
 from services.trainer.jobs.state import Cause, Job
 from services.trainer.jobs.state import Phase as JobPhase
 from services.trainer.pipelines import transitions as tr
-from services.trainer.pipelines.observation import ReleasePhase, ReleaseSeen, Seen
+from services.trainer.pipelines.observation import RELEASE_DONE, ReleasePhase, ReleaseSeen, Seen
 from services.trainer.pipelines.state import STAGES, Phase, Pipeline, Why
 
 MAX_ROUNDS = 20
@@ -36,6 +36,8 @@ class Act(StrEnum):
     CANCEL_JOB = "cancel job"
     CREATE_RELEASE = "create release"
     ABORT_RELEASE = "abort release"
+    DEPLOY = "deploy"
+    UNDEPLOY = "undeploy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,16 @@ def effects(pipeline: Pipeline, seen: Seen) -> tuple[Effect, ...]:
         return _undoing(pipeline, seen, pipeline.stop.message)
     if pipeline.phase is Phase.RETRAINING and not pipeline.job:
         return (Effect(Act.CREATE_JOB, pipeline.job_request),)
-    if pipeline.phase is Phase.RELEASING and not pipeline.release:
-        return (Effect(Act.CREATE_RELEASE, pipeline.release_request),)
+    if pipeline.phase is Phase.RELEASING and not pipeline.release and not seen.releases_silent:
+        return _bringing(pipeline, seen)
     return ()
+
+
+def _bringing(pipeline: Pipeline, seen: Seen) -> tuple[Effect, ...]:
+    """A model without a route has nothing to move traffic from."""
+    if seen.traffic is not None:
+        return (Effect(Act.CREATE_RELEASE, pipeline.release_request),)
+    return () if pipeline.deployed else (Effect(Act.DEPLOY, pipeline.deployment_request),)
 
 
 def _undoing(pipeline: Pipeline, seen: Seen, message: str) -> tuple[Effect, ...]:
@@ -109,6 +118,8 @@ def _undoing(pipeline: Pipeline, seen: Seen, message: str) -> tuple[Effect, ...]
         found.append(Effect(Act.CANCEL_JOB, target=pipeline.job, message=message))
     if pipeline.release and seen.release is not None and not seen.release.final:
         found.append(Effect(Act.ABORT_RELEASE, target=pipeline.release, message=message))
+    if pipeline.deployed and not pipeline.release and seen.deployment is not None and not seen.deployment.leaving:
+        found.append(Effect(Act.UNDEPLOY, target=pipeline.name, message=message))
     return tuple(found)
 
 
@@ -133,6 +144,33 @@ def _silence(pipeline: Pipeline, seen: Seen) -> Found | None:
     return Hold("jobs cannot be seen at the moment") if seen.jobs_silent else None
 
 
+def _first(pipeline: Pipeline, seen: Seen) -> Found | None:
+    """A model without a route gets one with its first version; so there is no release."""
+    if pipeline.phase is not Phase.RELEASING or pipeline.release:
+        return None
+    what = f"version {pipeline.version} of {pipeline.model}"
+    if seen.traffic == {pipeline.version}:
+        return _end(pipeline, seen, Phase.SUCCEEDED, Why.DONE, f"{what} has all of the traffic{_late(pipeline)}")
+    if not pipeline.deployed:
+        there = seen.traffic is None and seen.deployment is not None and not seen.deployment.leaving
+        return Move(pipeline, tr.has_deployment(pipeline), f"{what} is being deployed") if there else None
+    if pipeline.stop:
+        return Hold("its deployment is being taken back") if seen.deployment else _cancelled(pipeline, seen)
+    return _deploying(pipeline, seen, what) if seen.traffic is None else None
+
+
+def _deploying(pipeline: Pipeline, seen: Seen, what: str) -> Found:
+    deployment = seen.deployment
+    if deployment is None:
+        return _end(pipeline, seen, Phase.FAILED, Reason.DEPLOYMENT_NOT_FOUND.value, f"{what} was undeployed")
+    said = f": {deployment.message}" if deployment.message else ""
+    if deployment.failed:
+        reason = deployment.reason or Reason.LOAD_FAILED.value
+        broken = tr.broke(pipeline, seen.now, reason, f"{what} could not be deployed{said}")
+        return Move(pipeline, broken, f"{what} could not be deployed{said}")
+    return Hold(f"{what} is the first one that is served; its deployment is {deployment.state}{said}")
+
+
 def _creating(pipeline: Pipeline, seen: Seen) -> Found | None:
     """Nothing is known to be there yet."""
     releasing = pipeline.phase is Phase.RELEASING
@@ -140,7 +178,7 @@ def _creating(pipeline: Pipeline, seen: Seen) -> Found | None:
         return None
     what = "release" if releasing else "job"
     if pipeline.stop is None:
-        return Hold(f"its {what} is being created")
+        return Hold(f"its {what} is being created" + (f": {seen.refused}" if seen.refused else ""))
     if seen.now - pipeline.stop.asked < LANDED:
         return Hold(f"is being stopped; looks whether its {what} was still created")
     return _cancelled(pipeline, seen)
@@ -184,7 +222,7 @@ def _without_version(pipeline: Pipeline, seen: Seen, job: Job) -> Move:
     if pipeline.stop:
         return _cancelled(pipeline, seen)
     if job.cause is Cause.GATE_FAILED:
-        return _end(pipeline, seen, Phase.STOPPED, Why.GATE_FAILED, job.message)
+        return _end(pipeline, seen, Phase.GATE_FAILED, Why.GATE_FAILED, job.message)
     if job.phase is JobPhase.CANCELLED:
         after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, job.message, actor=job.actor)
         return Move(pipeline, after, job.message)
@@ -208,29 +246,33 @@ def _release(pipeline: Pipeline, seen: Seen) -> Found | None:
     release = seen.release
     if pipeline.phase is not Phase.RELEASING or release is None:
         return None
+    if release.phase in RELEASE_DONE:
+        words = f"version {pipeline.version} of {pipeline.model} has all of the traffic{_late(pipeline)}"
+        return _end(pipeline, seen, Phase.SUCCEEDED, Why.DONE, words)
     if not release.final:
         doing = "is being taken back" if pipeline.stop else f"is {release.phase.value} at {release.percent:g} %"
         return Hold(f"releases/{release.id} {doing}" + (f": {release.message}" if release.message else ""))
-    if release.phase is ReleasePhase.COMPLETED:
-        late = ", before it could be stopped" if pipeline.stop else ""
-        words = f"version {pipeline.version} of {pipeline.model} has all of the traffic{late}"
-        return _end(pipeline, seen, Phase.SUCCEEDED, Why.DONE, words)
     return _cancelled(pipeline, seen) if pipeline.stop else _released_badly(pipeline, seen, release)
 
 
 def _released_badly(pipeline: Pipeline, seen: Seen, release: ReleaseSeen) -> Move:
     said = f"releases/{release.id}: {release.message}"
     if release.phase is ReleasePhase.ROLLED_BACK:
-        return _end(pipeline, seen, Phase.STOPPED, release.reason or Why.ROLLED_BACK, f"rolled back, {said}")
+        return _end(pipeline, seen, Phase.ROLLED_BACK, release.reason or Why.ROLLED_BACK, f"rolled back, {said}")
     return _end(pipeline, seen, Phase.FAILED, release.reason or Why.RELEASE_FAILED, said)
 
 
 def _cancelled(pipeline: Pipeline, seen: Seen) -> Move:
-    assert pipeline.stop is not None
+    stop = pipeline.stop
+    assert stop is not None
     kept = f"; version {pipeline.version} stays registered" if pipeline.version else ""
-    message = f"{pipeline.stop.message}{kept}"
-    after = tr.ended(pipeline, Phase.CANCELLED, seen.now, Why.CANCELLED, message, actor=pipeline.stop.actor)
+    message = f"{stop.message}{kept}"
+    after = tr.ended(pipeline, stop.phase, seen.now, stop.reason, message, actor=stop.actor)
     return Move(pipeline, after, message)
+
+
+def _late(pipeline: Pipeline) -> str:
+    return ", before it could be stopped" if pipeline.stop else ""
 
 
 def _end(pipeline: Pipeline, seen: Seen, phase: Phase, reason: str, message: str) -> Move:
@@ -241,6 +283,7 @@ _RULES: tuple[Callable[[Pipeline, Seen], Found | None], ...] = (
     _finds_job,
     _finds_release,
     _silence,
+    _first,
     _creating,
     _vanished,
     _job,

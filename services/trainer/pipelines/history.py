@@ -16,6 +16,7 @@ class Kind(StrEnum):
     JOB = "job"
     VERSION = "version"
     RELEASE = "release"
+    DEPLOYMENT = "deployment"
     STOP = "stop"
     STAGE = "stage"
     ENDED = "ended"
@@ -45,6 +46,9 @@ def between(before: Pipeline | None, after: Pipeline, now: float) -> list[Line]:
         lines.append(Line(Kind.VERSION, now, after.phase, f"version {after.version} of {after.model} is registered"))
     if after.release != before.release:
         lines.append(Line(Kind.RELEASE, now, after.phase, f"its release is releases/{after.release}"))
+    if after.deployed and not before.deployed:
+        words = f"the first version of {after.model} that is served: it is deployed and gets all of the traffic"
+        lines.append(Line(Kind.DEPLOYMENT, now, after.phase, words))
     if after.stop is not None and before.stop is None:
         lines.append(Line(Kind.STOP, now, after.phase, after.stop.message, actor=after.stop.actor))
     if after.phase is not before.phase:

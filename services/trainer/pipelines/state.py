@@ -2,15 +2,17 @@
 
     RETRAINING --> EVALUATING --> REGISTERING --> RELEASING --> SUCCEEDED
         |              |              |               |
-        +--------------+--------------+---------------+--> STOPPED    a gate or the judge of the release said no
-                                                      +--> FAILED     something broke
-                                                      +--> CANCELLED  somebody did not want it any more
+        |              |              |               +--> ROLLED_BACK  the release was taken back
+        |              |              +---------------|--> GATE_FAILED  the evaluation does not show what it must
+        +--------------+--------------+---------------+--> FAILED       something broke
+                                                      +--> CANCELLED    somebody did not want it any more
 
 RETRAINING    its job is to be created, waits, or trains
 EVALUATING    the job's training is safe
 REGISTERING   the job's evaluation is done
-RELEASING     the version is registered and passed its gates; its release is to be created, or goes on
-The last four are final. One job is behind the first three: it resumes by itself, and the pipeline follows it.
+RELEASING     the version is registered and passed its gates; its release is to be created, or goes on. A model that has
+              no route yet has nothing to move traffic from: its first version is deployed and gets all of it
+The last five are final. One job is behind the first three: it resumes by itself, and the pipeline follows it.
 
 Nothing is done before the state that asks for it is kept, and what is done is asked for under a request id made of the
 pipeline's id and stage: done again after a crash, it is the same job and the same release.
@@ -38,19 +40,21 @@ class Phase(StrEnum):
     REGISTERING = "registering"
     RELEASING = "releasing"
     SUCCEEDED = "succeeded"
-    STOPPED = "stopped"
+    GATE_FAILED = "gate_failed"
+    ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-FINAL = frozenset({Phase.SUCCEEDED, Phase.STOPPED, Phase.FAILED, Phase.CANCELLED})
+FINAL = frozenset({Phase.SUCCEEDED, Phase.GATE_FAILED, Phase.ROLLED_BACK, Phase.FAILED, Phase.CANCELLED})
 STAGES = (Phase.RETRAINING, Phase.EVALUATING, Phase.REGISTERING, Phase.RELEASING)  # in their order
-_ENDS = FINAL - {Phase.SUCCEEDED}
+_BROKEN = frozenset({Phase.FAILED, Phase.CANCELLED})
+_JUDGED = _BROKEN | {Phase.GATE_FAILED}
 NEXT: Mapping[Phase, frozenset[Phase]] = {
-    Phase.RETRAINING: _ENDS | {Phase.EVALUATING},
-    Phase.EVALUATING: _ENDS | {Phase.REGISTERING},
-    Phase.REGISTERING: _ENDS | {Phase.RELEASING, Phase.SUCCEEDED},
-    Phase.RELEASING: FINAL,
+    Phase.RETRAINING: _JUDGED | {Phase.EVALUATING},
+    Phase.EVALUATING: _JUDGED | {Phase.REGISTERING},
+    Phase.REGISTERING: _JUDGED | {Phase.RELEASING, Phase.SUCCEEDED},
+    Phase.RELEASING: _BROKEN | {Phase.ROLLED_BACK, Phase.SUCCEEDED},
     **{phase: frozenset() for phase in FINAL},
 }
 
@@ -73,6 +77,8 @@ class Stop:
     message: str
     actor: str = CONTROLLER
     asked: float = 0.0
+    phase: Phase = Phase.CANCELLED  # FAILED: something broke, and what was put there goes first
+    reason: str = Why.CANCELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class Pipeline:
     job: str = ""  # id; empty: not known to be there
     version: int = 0  # in the registry; 0: not registered
     release: str = ""  # id; empty: not known to be there
+    deployed: bool = False  # the model's first version, by this pipeline
+    waits: str = ""  # what for, in words, as it was seen last
     seconds: Mapping[Phase, float] = field(default_factory=dict)  # in each stage that was left
     ended: float = 0.0
 
@@ -119,6 +127,11 @@ class Pipeline:
     def release_request(self) -> str:
         """The request id under which its release is created, however often."""
         return f"{self.id}.release"
+
+    @property
+    def deployment_request(self) -> str:
+        """The request id under which the model's first version is deployed, however often."""
+        return f"{self.id}.deploy"
 
 
 _DOCUMENTS = TypeAdapter(Pipeline)

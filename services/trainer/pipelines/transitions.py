@@ -11,6 +11,8 @@ from services.trainer.jobs.state import CONTROLLER, legible
 from services.trainer.pipelines.plan import Plan
 from services.trainer.pipelines.state import FINAL, NEXT, STAGES, Phase, Pipeline, Stop, Why
 
+LONGEST_WAIT = 500
+
 
 class IllegalMove(ValueError):  # noqa: N818 - named after what it is
     """The pipeline's phase does not allow it: a defect of the caller, or a race that another change has won."""
@@ -54,12 +56,22 @@ def has_release(pipeline: Pipeline, release: str) -> Pipeline:
     return replace(pipeline, release=release)
 
 
+def has_deployment(pipeline: Pipeline) -> Pipeline:
+    """The model's first version is on its way to its nodes."""
+    return replace(pipeline, deployed=True)
+
+
+def waiting(pipeline: Pipeline, words: str) -> Pipeline:
+    """What it waits for; no line of the history."""
+    return pipeline if pipeline.final else replace(pipeline, waits=legible(words, LONGEST_WAIT))
+
+
 def refused(pipeline: Pipeline, phase: Phase, now: float, reason: str, message: str) -> Pipeline:
     """What the stage `phase` asked for was refused for good. About a stage that was left it changes nothing."""
     if pipeline.final or pipeline.phase is not phase:
         return pipeline
-    if pipeline.stop:
-        return ended(pipeline, Phase.CANCELLED, now, Why.CANCELLED, pipeline.stop.message, actor=pipeline.stop.actor)
+    if stop := pipeline.stop:
+        return ended(pipeline, stop.phase, now, stop.reason, stop.message, actor=stop.actor)
     return ended(pipeline, Phase.FAILED, now, reason, message)
 
 
@@ -75,9 +87,16 @@ def cancel(pipeline: Pipeline, now: float, actor: str, message: str = "") -> Pip
 
 def stop(pipeline: Pipeline, now: float, actor: str, message: str) -> Pipeline:
     """Its job and release are to go first. The first wish counts; what has ended stays as it is."""
-    if pipeline.final or pipeline.stop:
-        return pipeline
-    return replace(pipeline, stop=Stop(legible(message), actor, now))
+    return _stop(pipeline, Stop(legible(message), actor, now))
+
+
+def broke(pipeline: Pipeline, now: float, reason: str, message: str) -> Pipeline:
+    """As `stop`, to end as FAILED."""
+    return _stop(pipeline, Stop(legible(message), CONTROLLER, now, Phase.FAILED, reason))
+
+
+def _stop(pipeline: Pipeline, wish: Stop) -> Pipeline:
+    return pipeline if pipeline.final or pipeline.stop else replace(pipeline, stop=wish)
 
 
 def _to(
@@ -88,7 +107,7 @@ def _to(
     spent = pipeline.seconds.get(pipeline.phase, 0.0) + max(0.0, now - pipeline.since)
     seconds = {**pipeline.seconds, pipeline.phase: spent}
     said = {"reason": str(reason), "message": legible(message), "actor": actor}
-    return replace(pipeline, phase=phase, since=now, seconds=seconds, **said)  # type: ignore[arg-type]
+    return replace(pipeline, phase=phase, since=now, seconds=seconds, waits="", **said)  # type: ignore[arg-type]
 
 
 def _same(known: str, told: str, pipeline: Pipeline) -> None:

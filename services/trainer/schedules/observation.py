@@ -19,15 +19,23 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSeen:
+    """The data of a schedule. `listing` is of names, sizes and times; `digest` of the content, where it was looked at."""
+
+    listing: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The world at one moment.
 
-    digests  schedule -> the digest of its data's manifest, where that could be made
+    data     schedule -> its data, where it could be looked at
     alerts   all that are open; None: the monitor does not answer
     running  schedule -> its pipelines that have not ended; read after the schedules, so that it is never behind them
     """
 
     now: float
-    digests: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, DataSeen] = field(default_factory=dict)
     alerts: tuple[Alert, ...] | None = ()
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.kit.database import Database, is_duplicate
 from services.kit.database.fences import raise_fence
 from services.kit.errors import DomainError
-from services.trainer.jobs.records import LEADER
 from services.trainer.jobs.state import CONTROLLER
 from services.trainer.jobs.tables import fences
 from services.trainer.pipelines import tables as pipelines

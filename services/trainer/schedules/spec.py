@@ -64,7 +64,7 @@ class CronTrigger(_Part):
 
 
 class DataTrigger(_Part):
-    """The manifest of the job's data has another digest, for `settle` seconds the same one: uploads take their time."""
+    """The job's data has another content, and its listing is the same for `settle` seconds: uploads take their time."""
 
     kind: Literal["data"] = "data"
     settle: float = Field(default=SETTLE, ge=0, le=7 * DAY, allow_inf_nan=False)

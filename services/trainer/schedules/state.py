@@ -46,9 +46,9 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Another digest of the data, and since when it is seen."""
+    """Another listing of the data, and since when it is seen."""
 
-    digest: str
+    listing: str
     since: float
 
 
@@ -73,7 +73,8 @@ class Schedule:
     paused: bool = False
     paused_by: str = ""
     cursor: float = 0.0  # cron: every due time up to this one is decided
-    digest: str = ""  # data: the one that was last fired for; empty: none was seen yet
+    digest: str = ""  # data: of the content that was last fired for; empty: none was seen yet
+    listing: str = ""  # data: under which that content was seen last
     changes: int = 0  # data: how often it has fired
     fresh: Fresh | None = None
     handled: tuple[str, ...] = ()  # drift: alerts that were fired for, the latest

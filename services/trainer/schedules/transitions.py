@@ -48,4 +48,4 @@ def change(schedule: Schedule, spec: ScheduleSpec, now: float) -> Schedule:
     if spec.trigger == schedule.spec.trigger and spec.plan.job.data == schedule.spec.plan.job.data:
         return replace(schedule, spec=spec)
     # Other data is no change of data, and other times begin now.
-    return replace(schedule, spec=spec, cursor=now, digest="", fresh=None)
+    return replace(schedule, spec=spec, cursor=now, digest="", listing="", fresh=None)

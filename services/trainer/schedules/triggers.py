@@ -111,22 +111,34 @@ def _missed(trigger: CronTrigger, first: float, left: list[float], more: bool, n
 
 
 def _data(schedule: Schedule, trigger: DataTrigger, seen: Seen) -> Reading:
-    digest = seen.digests.get(schedule.id, "")
-    if not digest:
+    data = seen.data.get(schedule.id)
+    if data is None:
         return Reading(schedule)
+    known = replace(schedule, digest=data.digest, listing=data.listing, fresh=None)
     if not schedule.digest:  # the first look is what later ones are held against
-        return Reading(replace(schedule, digest=digest))
-    if digest == schedule.digest:
+        return Reading(known if data.digest else schedule)
+    if data.listing == schedule.listing:
         return Reading(replace(schedule, fresh=None))
     fresh = schedule.fresh
-    if fresh is None or fresh.digest != digest or fresh.since > seen.now:
-        fresh = Fresh(digest, seen.now)
-    if seen.now - fresh.since < trigger.settle:
+    if fresh is None or fresh.listing != data.listing or fresh.since > seen.now:
+        fresh = Fresh(data.listing, seen.now)
+    if seen.now - fresh.since < trigger.settle or not data.digest:
         return Reading(replace(schedule, fresh=fresh))
+    if data.digest == schedule.digest:  # written again as it was
+        return Reading(known)
     # The number, as data may become again what it once was.
     number = schedule.changes + 1
-    occasion = Occasion(f"data {number}", fresh.since, f"the data has changed, to {digest[:19]}")
-    return Reading(replace(schedule, digest=digest, changes=number, fresh=None), (occasion,))
+    occasion = Occasion(f"data {number}", fresh.since, f"the data has changed, to {data.digest[:19]}")
+    return Reading(replace(known, changes=number), (occasion,))
+
+
+def wants_digest(schedule: Schedule, listing: str, now: float) -> bool:
+    """Whether the content is to be read: only once for each listing that has settled, as it may be much."""
+    trigger, fresh = schedule.spec.trigger, schedule.fresh
+    if schedule.paused or not isinstance(trigger, DataTrigger):
+        return False
+    settled = fresh is not None and fresh.listing == listing and 0 <= now - fresh.since >= trigger.settle
+    return not schedule.digest or (listing != schedule.listing and (settled or not trigger.settle))
 
 
 # --- drift

@@ -25,6 +25,8 @@ from tests.unit.trainer.jobs import jobs
 from tests.unit.trainer.pipelines.world import PLAN, World, pipeline
 
 GOOD: dict[str, Any] = {}
+FIRST: dict[str, Any] = {"routed": False}
+UNLOADABLE: dict[str, Any] = {"routed": False, "loads": False}
 GATE: dict[str, Any] = {"ends": JobPhase.FAILED, "gate": Outcome.FAILED}
 ROLLED: dict[str, Any] = {"releases_end": ReleasePhase.ROLLED_BACK}
 BROKEN: dict[str, Any] = {"releases_end": ReleasePhase.FAILED}
@@ -38,7 +40,9 @@ def _world(course: dict[str, Any], **fields: Any) -> World:
     ("course", "phase", "reason"),
     [
         (GOOD, Phase.SUCCEEDED, "DONE"),
-        (ROLLED, Phase.STOPPED, "SLOWER"),
+        (FIRST, Phase.SUCCEEDED, "DONE"),
+        (UNLOADABLE, Phase.FAILED, "LOAD_FAILED"),
+        (ROLLED, Phase.ROLLED_BACK, "SLOWER"),
         (BROKEN, Phase.FAILED, "RELEASE_FAILED"),
         ({"ends": JobPhase.FAILED}, Phase.FAILED, "ERROR"),
         ({"ends": JobPhase.CANCELLED}, Phase.CANCELLED, "CANCELLED"),
@@ -61,7 +65,7 @@ def test_a_failed_gate_stops_it_before_anybody_is_sent_there() -> None:
     failing = jobs.at(JobPhase.REGISTERING, gate=Outcome.FAILED)
     failed = replace(jobs.tr.registered(failing, 1, 6.0, 3), id="j1")
     ended, moves = settle(pipeline(), Seen(9.0, failed))
-    assert (ended.phase, ended.reason, ended.version) == (Phase.STOPPED, "GATE_FAILED", 3)
+    assert (ended.phase, ended.reason, ended.version) == (Phase.GATE_FAILED, "GATE_FAILED", 3)
     assert "accuracy >= 0.9" in ended.message
     assert moves[-1].sentence == ended.message
     assert effects(ended, Seen(9.0, failed)) == ()
@@ -73,7 +77,7 @@ def test_without_a_release_it_ends_when_the_version_is_registered() -> None:
     assert not world.releases
 
 
-COURSES = st.sampled_from([GOOD, ROLLED, BROKEN, {"ends": JobPhase.FAILED}, {"ends": JobPhase.CANCELLED}])
+COURSES = st.sampled_from([GOOD, ROLLED, BROKEN, FIRST, UNLOADABLE, {"ends": JobPhase.FAILED}, {"ends": JobPhase.CANCELLED}])
 
 
 def _end(world: World) -> tuple[Any, ...]:
@@ -84,7 +88,7 @@ def _end(world: World) -> tuple[Any, ...]:
     return ended.phase, ended.reason, ended.message, ended.version, len(world.jobs), len(world.releases)
 
 
-@pytest.mark.parametrize("course", [GOOD, ROLLED, BROKEN, {"ends": JobPhase.FAILED}])
+@pytest.mark.parametrize("course", [GOOD, ROLLED, BROKEN, FIRST, UNLOADABLE, {"ends": JobPhase.FAILED}])
 def test_killed_at_any_boundary_it_ends_the_same(course: dict[str, Any]) -> None:
     undisturbed = _world(course)
     end = _end(undisturbed)
@@ -116,7 +120,52 @@ def test_cancelled_at_any_moment_it_leaves_nothing_that_runs(
     assert ended.final
     # A job that is done needs no stopping; what has ended by itself is told as it ended.
     assert seen.job is None or seen.job.final
-    assert seen.release is None or seen.release.final
+    assert seen.release is None or seen.release.final or ended.phase is Phase.SUCCEEDED
+    assert seen.deployment is None or ended.phase is Phase.SUCCEEDED
+
+
+def test_the_first_version_of_a_model_is_deployed_instead_of_released() -> None:
+    world = _world(FIRST)
+    ended = world.run()
+    assert ended.deployed
+    assert not world.releases
+    assert ended.message == "version 3 of digits has all of the traffic"
+
+
+def test_a_first_version_that_cannot_be_deployed_is_taken_away_again() -> None:
+    world = _world(UNLOADABLE)
+    ended = world.run()
+    assert (ended.deployed, world.deployments) == (True, {})
+    assert "could not be deployed: out of memory" in ended.message
+    assert "stays registered" in ended.message
+
+
+def test_a_model_that_got_another_version_meanwhile_has_a_release() -> None:
+    world = _world(FIRST)
+    while not world.kept.deployed:
+        world.run(1)
+    world.traffic = frozenset({1})
+    assert world.run().phase is Phase.SUCCEEDED
+    assert len(world.releases) == 1
+
+
+def test_promoted_is_the_end_of_it() -> None:
+    world = _world(GOOD)
+    while not world.kept.release:
+        world.run(1)
+    seen = Seen(world.now, release=ReleaseSeen("r1", ReleasePhase.PROMOTED, 100.0))
+    ended, _ = settle(world.kept, seen)
+    assert (ended.phase, ended.message) == (Phase.SUCCEEDED, "version 3 of digits has all of the traffic")
+
+
+def test_why_a_creation_has_to_wait_is_told() -> None:
+    world = _world(GOOD)
+    while world.kept.phase is not Phase.RELEASING:
+        world.run(1)
+    busy = replace(world.kept, release="")
+    found = decide(busy, Seen(world.now, world.look().job, refused="the release r0 moves the traffic of digits"))
+    assert isinstance(found, Hold)
+    assert found.sentence == "its release is being created: the release r0 moves the traffic of digits"
 
 
 def test_a_creation_under_way_when_it_was_stopped_is_looked_for() -> None:

@@ -10,14 +10,14 @@ from services.trainer.jobs.state import Job, Outcome
 from services.trainer.jobs.state import Phase as JobPhase
 from services.trainer.pipelines import transitions as tr
 from services.trainer.pipelines.decide import Act, Effect, effects, settle
-from services.trainer.pipelines.observation import ReleasePhase, ReleaseSeen, Seen
+from services.trainer.pipelines.observation import DeploymentSeen, ReleasePhase, ReleaseSeen, Seen
 from services.trainer.pipelines.plan import Plan
 from services.trainer.pipelines.state import Phase, Pipeline
 from tests.unit.trainer.jobs import jobs
 
 J, R = JobPhase, ReleasePhase
 TRAINS = (J.QUEUED, J.PREPARING, J.RUNNING, J.RESUMING, J.EVALUATING, J.REGISTERING)
-RELEASES = (R.DEPLOYING, R.SHADOW, R.STEPPING, R.PROMOTED)
+RELEASES = (R.DEPLOYING, R.SHADOW, R.STEPPING)
 PLAN = Plan.model_validate({"job": {"model": "models/digits", "recipe": "tabular"}})
 
 
@@ -43,19 +43,24 @@ class World:
     kept: Pipeline
     ends: JobPhase = J.SUCCEEDED
     gate: Outcome = Outcome.PASSED
-    releases_end: ReleasePhase = R.COMPLETED
+    releases_end: ReleasePhase = R.PROMOTED
     deaths: frozenset[int] = frozenset()
     finds: bool = True  # whether what nobody remembers is found by its label or its version
+    routed: bool = True  # whether the model has a version that has its traffic
+    loads: bool = True
     held: bool = False  # whether the release stays where it is until it is aborted
     now: float = 1.0
     jobs: dict[str, int] = field(default_factory=dict)  # request id -> how far it is
     releases: dict[str, int] = field(default_factory=dict)
+    deployments: dict[str, int] = field(default_factory=dict)
+    traffic: frozenset[int] | None = None
     stopped: set[str] = field(default_factory=set)
     boundaries: int = 0
     story: list[Phase] = field(default_factory=list)
 
     def look(self) -> Seen:
-        return Seen(self.now, self._job(), self._release())
+        traffic = frozenset({1}) if self.routed else self.traffic
+        return Seen(self.now, self._job(), self._release(), traffic, self._deployment())
 
     def round(self) -> None:
         """See, decide, keep, act, keep what was answered; it may die between any two of them."""
@@ -71,6 +76,8 @@ class World:
                 self._keep(tr.has_job(self.kept, answer), [])
             elif effect.act is Act.CREATE_RELEASE:
                 self._keep(tr.has_release(self.kept, answer), [])
+            elif effect.act is Act.DEPLOY:
+                self._keep(tr.has_deployment(self.kept), [])
             self._boundary()
 
     def run(self, rounds: int = 60) -> Pipeline:
@@ -98,6 +105,12 @@ class World:
         if effect.act is Act.CREATE_RELEASE:
             self.releases.setdefault(effect.request_id, 0)
             return "r1"
+        if effect.act is Act.DEPLOY:
+            self.deployments.setdefault(effect.request_id, 0)
+            return ""
+        if effect.act is Act.UNDEPLOY:
+            self.deployments.clear()
+            return ""
         self.stopped.add(effect.target)
         return effect.target
 
@@ -107,6 +120,10 @@ class World:
             self.jobs[request] += 1
         for request in self.releases:
             self.releases[request] += 1
+        for request in self.deployments:
+            self.deployments[request] += not self.held
+            if self.loads and self.deployments[request] > 2:
+                self.traffic = frozenset({self.kept.version})
 
     def _job(self) -> Job | None:
         if not self.jobs or not (self.finds or self.kept.job):
@@ -126,3 +143,11 @@ class World:
         if "r1" in self.stopped:
             phase = R.ROLLED_BACK
         return ReleaseSeen("r1", phase, 25.0 * far, "SLOWER" if phase is R.ROLLED_BACK else "", "as it says")
+
+    def _deployment(self) -> DeploymentSeen | None:
+        if not self.deployments:
+            return None
+        (far,) = self.deployments.values()
+        if far > 1 and not self.loads:
+            return DeploymentSeen("failed", failed=True, reason="LOAD_FAILED", message="out of memory")
+        return DeploymentSeen("deploying" if far < 2 else "ready")

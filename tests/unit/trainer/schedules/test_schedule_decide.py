@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from services.kit.errors import DomainError
 from services.trainer.schedules import transitions as tr
 from services.trainer.schedules.decide import Decision, decide, next_times, pipeline_id, standing
-from services.trainer.schedules.observation import Alert, Seen
+from services.trainer.schedules.observation import Alert, DataSeen, Seen
 from services.trainer.schedules.spec import ScheduleSpec
 from services.trainer.schedules.state import Outcome, Schedule, from_json, to_json
-from services.trainer.schedules.triggers import delay
+from services.trainer.schedules.triggers import delay, wants_digest
 from tests.unit.trainer.schedules.schedules import at, schedule, spec
 
 NOW = at("2026-06-01T12:00+00:00")
@@ -24,6 +24,10 @@ HOURLY = {"kind": "cron", "expression": "0 * * * *"}
 def _one(schedule: Schedule, now: float, **seen: object) -> Decision:
     (decision,) = decide([schedule], Seen(now, **seen))  # type: ignore[arg-type]
     return decision
+
+
+def _data(digest: str, listing: str = "") -> dict[str, DataSeen]:
+    return {"nightly": DataSeen(listing or f"listing {digest}", digest)}
 
 
 def _outcomes(decision: Decision) -> list[str]:
@@ -166,33 +170,51 @@ def test_asks_are_bounded() -> None:
 
 
 def test_data_fires_when_it_has_changed_and_settled() -> None:
-    kept = _one(schedule(kind="data", settle=60), NOW, digests={"nightly": "a"}).after
-    assert decide([kept], Seen(NOW + 1, digests={"nightly": "a"})) == []
+    kept = _one(schedule(kind="data", settle=60), NOW, data=_data("a")).after
+    assert decide([kept], Seen(NOW + 1, data=_data("a"))) == []
     assert decide([kept], Seen(NOW + 1)) == []  # a source that does not answer says nothing
-    changing = _one(kept, NOW + 10, digests={"nightly": "b"})
+    changing = _one(kept, NOW + 10, data=_data("b"))
     assert not changing.fires
-    again = _one(changing.after, NOW + 60, digests={"nightly": "c"})  # the upload goes on
-    assert decide([again.after], Seen(NOW + 119, digests={"nightly": "c"})) == []
-    decision = _one(again.after, NOW + 120, digests={"nightly": "c"})
+    again = _one(changing.after, NOW + 60, data=_data("c"))  # the upload goes on
+    assert decide([again.after], Seen(NOW + 119, data=_data("c"))) == []
+    decision = _one(again.after, NOW + 120, data=_data("c"))
     assert [p.fire for p in decision.starts] == ["data 1"]
-    assert decide([decision.after], Seen(NOW + 999, digests={"nightly": "c"})) == []
+    assert decide([decision.after], Seen(NOW + 999, data=_data("c"))) == []
+
+
+def test_content_is_read_once_for_each_listing_that_has_settled() -> None:
+    new = schedule(kind="data", settle=60)
+    assert wants_digest(new, "l1", NOW)
+    kept = _one(new, NOW, data=_data("a", "l1")).after
+    assert not wants_digest(kept, "l1", NOW + 60)
+    assert not wants_digest(kept, "l2", NOW + 60)
+    changing = _one(kept, NOW + 60, data=_data("", "l2")).after
+    assert not wants_digest(changing, "l2", NOW + 119)
+    assert not wants_digest(changing, "l3", NOW + 120)
+    assert wants_digest(changing, "l2", NOW + 120)
+    assert decide([changing], Seen(NOW + 120, data=_data("", "l2"))) == []  # it could not be read
+    same = _one(changing, NOW + 120, data=_data("a", "l2"))  # written again as it was
+    assert not same.fires
+    assert not wants_digest(same.after, "l2", NOW + 999)
+    assert not wants_digest(tr.pause(new, "bob"), "l1", NOW)
+    assert not wants_digest(schedule(**HOURLY), "l1", NOW)
 
 
 def test_data_that_is_as_it_was_before_is_another_change() -> None:
     kept, fires = schedule(kind="data", settle=0), []
     for n, digest in enumerate("abab"):
-        decision = _one(kept, NOW + n, digests={"nightly": digest})
+        decision = _one(kept, NOW + n, data=_data(digest))
         kept, fires = decision.after, fires + [p.fire for p in decision.starts]
     assert fires == ["data 1", "data 2", "data 3"]
     assert len({pipeline_id(kept, key) for key in fires}) == 3
 
 
 def test_other_data_by_another_wish_is_no_change() -> None:
-    kept = _one(schedule(kind="data", settle=0), NOW, digests={"nightly": "a"}).after
+    kept = _one(schedule(kind="data", settle=0), NOW, data=_data("a")).after
     wish = spec(kind="data", settle=0)
     job = wish.plan.job.model_copy(update={"data": ()})
     moved = tr.change(kept, wish.model_copy(update={"plan": wish.plan.model_copy(update={"job": job})}), NOW)
-    assert not _one(moved, NOW, digests={"nightly": "b"}).fires
+    assert not _one(moved, NOW, data=_data("b")).fires
 
 
 def test_a_job_without_data_has_none_to_wait_for() -> None:
