@@ -233,7 +233,7 @@ def _registered(pipeline: Pipeline, seen: Seen) -> Move:
     what = f"version {pipeline.version} of {pipeline.model}"
     if pipeline.stop:
         return _cancelled(pipeline, seen)
-    if not pipeline.plan.release:
+    if pipeline.plan.no_release:
         return _end(pipeline, seen, Phase.SUCCEEDED, Why.DONE, f"{what} is registered; no release was asked for")
     sentence = f"{what} passed its gates and is to be released"
     return Move(pipeline, tr.advanced(pipeline, Phase.RELEASING, seen.now, sentence), sentence)

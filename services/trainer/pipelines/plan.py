@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from bmase.patcher.v1 import release_pb2
@@ -18,12 +19,22 @@ PIPELINE_LABEL = "pipeline"  # of the job: by it the job is found again when the
 def _policy(value: dict[str, Any]) -> dict[str, Any]:
     """Only its form: what the values may be is the release's business."""
     try:
-        message = json_format.ParseDict(value, release_pb2.ReleasePolicy())
+        message = json_format.ParseDict(_json(value), release_pb2.ReleasePolicy())
     except json_format.ParseError as error:
         raise refuse("release_policy", f"must be a release policy as JSON: {str(error)[:200]}") from error
     if message.ByteSize() > MAX_POLICY:
         raise refuse("release_policy", f"must have at most {MAX_POLICY} bytes")
-    return value
+    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return found
+
+
+def _json(value: Any) -> Any:
+    """As decoding a message gives it, for protobuf's JSON."""
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.9f}s"
+    if isinstance(value, dict):
+        return {name: _json(item) for name, item in value.items()}
+    return [_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _unlabelled(value: Spec) -> Spec:
@@ -33,17 +44,22 @@ def _unlabelled(value: Spec) -> Spec:
 
 
 class Plan(BaseModel):
-    """The whole wish. Without `release` the pipeline ends with a registered version that nobody is sent to."""
+    """The whole wish. With `no_release` the pipeline ends with a registered version that nobody is sent to."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     job: Annotated[Spec, AfterValidator(_unlabelled)]
-    release: bool = True
+    no_release: bool = False
     release_policy: Annotated[dict[str, Any], AfterValidator(_policy)] = {}
 
     @property
     def model(self) -> str:
         return self.job.model.model
+
+    @property
+    def policy(self) -> release_pb2.ReleasePolicy:
+        """How the version is brought to its users, as a message."""
+        return json_format.ParseDict(self.release_policy, release_pb2.ReleasePolicy())
 
     def job_for(self, pipeline: str) -> Spec:
         """What the job is created with."""

@@ -8,16 +8,19 @@ from typing import Any
 
 import structlog
 from bmase.reasons import Reason
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.kit import pages
 from services.kit.database import Database, is_duplicate
-from services.kit.database.fences import raise_fence
+from services.kit.database.fences import leading_fence, raise_fence
 from services.kit.errors import DomainError
+from services.kit.filters import Term
 from services.trainer.jobs.tables import fences
 from services.trainer.pipelines import tables as t
 from services.trainer.pipelines.history import Kind, Line, between
+from services.trainer.pipelines.listing import condition
 from services.trainer.pipelines.state import Phase, Pipeline, from_json, to_json
 
 log = structlog.get_logger(__name__)
@@ -51,7 +54,7 @@ class PipelineRecords:
 
         async def work(session: AsyncSession) -> Pipeline:
             if fence:
-                await raise_fence(session, fences, LEADER, fence)
+                await raise_fence(session, fences, t.LEADER, fence)
             return await change_in(session, pipeline, change)
 
         return await self._db.run(work)
@@ -71,6 +74,30 @@ class PipelineRecords:
         query = select(t.pipelines).where(t.pipelines.c.unfinished.is_(True))
         return await self._found(query.order_by(t.pipelines.c.created, t.pipelines.c.id))
 
+    async def fence(self) -> int:
+        """The highest fence that was written under; 0: none."""
+        async with self._db.read() as session:
+            return await leading_fence(session, fences, t.LEADER)
+
+    async def lead(self, fence: int) -> None:
+        """From here on, earlier leaders are refused."""
+        await self._db.run(lambda session: raise_fence(session, fences, t.LEADER, fence))
+
+    async def listed(
+        self, terms: Sequence[Term], size: int, last: tuple[float, str] | None = None
+    ) -> tuple[list[Pipeline], tuple[float, str] | None]:
+        """One page, latest first, after a row with these order values; and those of its last row if more follow."""
+        columns = t.pipelines.c
+        query = select(t.pipelines).where(*[condition(term) for term in terms])
+        if last is not None:
+            same = and_(columns.created == last[0], columns.id < last[1])
+            query = query.where(or_(columns.created < last[0], same))
+        query = query.order_by(columns.created.desc(), columns.id.desc())
+        async with self._db.read() as session:
+            rows, more = await fitting(session, query, columns.document, size)
+        end = (float(rows[-1]["created"]), str(rows[-1]["id"])) if more else None
+        return _readable(rows), end
+
     async def of_schedule(self, schedule: str, count: int) -> list[Pipeline]:
         """The latest ones that it has started, latest first."""
         columns = t.pipelines.c
@@ -88,14 +115,28 @@ class PipelineRecords:
 
     async def _found(self, query: Select[Any]) -> list[Pipeline]:
         async with self._db.read() as session:
-            rows = [dict(row._mapping) for row in await session.execute(query)]
-        found = []
-        for row in rows:
-            try:
-                found.append(_pipeline(row))
-            except DomainError as error:  # left as it is, and in nobody's way
-                log.error("pipeline_unreadable", pipeline=row["id"], message=error.message)
-        return found
+            return _readable([dict(row._mapping) for row in await session.execute(query)])
+
+
+def _readable(rows: Sequence[Mapping[str, Any]]) -> list[Pipeline]:
+    found = []
+    for row in rows:
+        try:
+            found.append(_pipeline(row))
+        except DomainError as error:  # left as it is, and in nobody's way
+            log.error("pipeline_unreadable", pipeline=row["id"], message=error.message)
+    return found
+
+
+async def fitting(
+    session: AsyncSession, query: Select[Any], document: ColumnElement[str], size: int
+) -> tuple[list[Mapping[str, Any]], bool]:
+    """At most `size` rows, fewer when their documents are large, and whether there are more."""
+    lengths = query.with_only_columns(func.length(document)).limit(size + 1)
+    sizes = [int(length) for length in await session.scalars(lengths)]
+    count = pages.that_fit(sizes[:size])
+    rows = (await session.execute(query.limit(count))).all() if count else []
+    return [dict(row._mapping) for row in rows], count < len(sizes)
 
 
 async def insert_new(session: AsyncSession, pipeline: Pipeline) -> bool:

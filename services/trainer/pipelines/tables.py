@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, Stri
 from services.kit.database import TABLE_OPTIONS
 from services.trainer.jobs.tables import BIG, DOCUMENT, ID, NAME, OWNER, WORD, metadata
 
+LEADER = "pipelines"  # of the fence: schedules and pipelines have one leader, jobs may have another
 LONG_WORD = 64  # of reasons: also those of other services
 
 

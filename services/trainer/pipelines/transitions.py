@@ -9,7 +9,7 @@ from bmase.reasons import Reason
 from services.kit.errors import DomainError
 from services.trainer.jobs.state import CONTROLLER, legible
 from services.trainer.pipelines.plan import Plan
-from services.trainer.pipelines.state import FINAL, NEXT, STAGES, Phase, Pipeline, Stop, Why
+from services.trainer.pipelines.state import FINAL, NEXT, STAGES, Phase, Pipeline, Stop
 
 LONGEST_WAIT = 500
 

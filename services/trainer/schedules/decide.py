@@ -16,7 +16,7 @@ from services.trainer.pipelines.state import Pipeline
 from services.trainer.schedules.observation import Seen
 from services.trainer.schedules.spec import CronTrigger, DataTrigger, DriftTrigger, Overlap
 from services.trainer.schedules.state import Fire, Occasion, Outcome, Schedule
-from services.trainer.schedules.triggers import cooling, delay, read
+from services.trainer.schedules.triggers import cooling, delay, manual_key, read
 
 CLOCK_AHEAD = 3600.0  # read so much further than now: the clock was wrong
 
@@ -46,6 +46,11 @@ def pipeline_id(schedule: Schedule, key: str) -> str:
     """The one pipeline of a fire; another one for a schedule that was made anew under the same name."""
     identity = f"{schedule.id}\n{schedule.created!r}\n{key}"
     return f"{schedule.id[:38].rstrip('._-')}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def manual_pipeline(schedule: Schedule, request_id: str) -> str:
+    """The pipeline of somebody's request."""
+    return pipeline_id(schedule, manual_key(request_id))
 
 
 def next_times(schedule: Schedule, now: float, count: int = 5) -> list[float]:

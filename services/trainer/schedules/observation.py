@@ -20,7 +20,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class DataSeen:
-    """The data of a schedule. `listing` is of names, sizes and times; `digest` of the content, where it was looked at."""
+    """The data of a schedule. `listing` is of names, sizes and times; `digest` of the content, empty: not read."""
 
     listing: str
     digest: str = ""

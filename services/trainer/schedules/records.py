@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from bmase.reasons import Reason
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit.database import Database, is_duplicate
 from services.kit.database.fences import raise_fence
 from services.kit.errors import DomainError
+from services.kit.filters import Fields, Kind, Term
 from services.trainer.jobs.state import CONTROLLER
 from services.trainer.jobs.tables import fences
 from services.trainer.pipelines import tables as pipelines
 from services.trainer.pipelines import transitions as pipeline
-from services.trainer.pipelines.records import change_in, insert_new
+from services.trainer.pipelines.listing import compared
+from services.trainer.pipelines.records import change_in, fitting, insert_new
 from services.trainer.schedules import tables as t
 from services.trainer.schedules import transitions as tr
 from services.trainer.schedules.decide import Decision
 from services.trainer.schedules.state import Fire, Outcome, Schedule, from_json, to_json
+from services.trainer.schedules.triggers import manual_key
 
 log = structlog.get_logger(__name__)
 
 FIRES_KEPT = 1000  # of each schedule; its pipelines stay
+
+FIELDS: Fields = {"name": Kind.TEXT, "model": Kind.TEXT, "paused": {"true": 1, "false": 0}}  # of filters
+FireOrder = tuple[float, float, str]  # time, due, key
 
 # From the schedule as it is kept to what is to be kept; may be run again after a deadlock, so it must be pure.
 Change = Callable[[Schedule], Schedule]
@@ -69,7 +75,7 @@ class ScheduleRecords:
         """A pipeline now; the same request, however much later, is the same one."""
 
         async def work(session: AsyncSession) -> Schedule:
-            columns, key = t.schedule_fires.c, f"manual {request_id}"
+            columns, key = t.schedule_fires.c, manual_key(request_id)
             await _lock(session, schedule)
             query = select(columns.key).where(columns.schedule == schedule, columns.key == key)
             if await session.scalar(query):
@@ -83,7 +89,7 @@ class ScheduleRecords:
         before, after = decision.before, decision.after
 
         async def work(session: AsyncSession) -> bool:
-            await raise_fence(session, fences, LEADER, fence)
+            await raise_fence(session, fences, pipelines.LEADER, fence)
             await _lock(session, before.id)
             if _schedule(await _row(session, before.id)) != before:
                 return False
@@ -99,11 +105,12 @@ class ScheduleRecords:
 
         return await self._db.run(work)
 
-    async def delete(self, schedule: str) -> None:
-        """With its fires; pipelines that it has started stay and go on. Raises SCHEDULE_NOT_FOUND."""
+    async def delete(self, schedule: str, check: Callable[[Schedule], None] = lambda _: None) -> None:
+        """With its fires; its pipelines stay and go on. Raises SCHEDULE_NOT_FOUND, and what `check` does."""
 
         async def work(session: AsyncSession) -> None:
-            await _row(session, schedule)
+            await _lock(session, schedule)
+            check(_schedule(await _row(session, schedule)))
             await session.execute(delete(t.schedules).where(t.schedules.c.id == schedule))
 
         await self._db.run(work)
@@ -115,27 +122,38 @@ class ScheduleRecords:
 
     async def look(self) -> tuple[list[Schedule], dict[str, tuple[str, ...]]]:
         """All schedules, and their pipelines that have not ended, as `observation.Seen` wants them."""
-        columns = pipelines.pipelines.c
-        running: dict[str, tuple[str, ...]] = {}
         async with self._db.read() as session:
             rows = (await session.execute(select(t.schedules).order_by(t.schedules.c.id))).all()
-            unfinished = select(columns.schedule, columns.id).where(
-                columns.unfinished.is_(True), columns.schedule != ""
-            )
-            for schedule, id in (await session.execute(unfinished.order_by(columns.created, columns.id))).all():
-                running[schedule] = (*running.get(schedule, ()), id)
+            running = await _running(session)
         return self._readable([dict(row._mapping) for row in rows]), running
 
-    async def fires(self, schedule: str, count: int = 100) -> list[Fire]:
-        """The latest first. Raises SCHEDULE_NOT_FOUND."""
+    async def running(self) -> dict[str, tuple[str, ...]]:
+        """schedule -> its pipelines that have not ended."""
+        async with self._db.read() as session:
+            return await _running(session)
+
+    async def listed(self, terms: Sequence[Term], size: int, after: str = "") -> tuple[list[Schedule], str]:
+        """One page by name after the one of that name, and the name of its last when more follow."""
+        query = select(t.schedules).where(t.schedules.c.id > after, *[_condition(term) for term in terms])
+        async with self._db.read() as session:
+            rows, more = await fitting(session, query.order_by(t.schedules.c.id), t.schedules.c.document, size)
+        return self._readable(rows), str(rows[-1]["id"]) if more else ""
+
+    async def fires(self, schedule: str, count: int = 100, last: FireOrder | None = None) -> list[Fire]:
+        """The latest first, after one with these order values. Raises SCHEDULE_NOT_FOUND."""
         columns = t.schedule_fires.c
         query = select(t.schedule_fires).where(columns.schedule == schedule)
+        if last is not None:
+            earlier = and_(columns.time == last[0], columns.due < last[1])
+            same = and_(columns.time == last[0], columns.due == last[1], columns.key > last[2])
+            query = query.where(or_(columns.time < last[0], earlier, same))
+        order = (columns.time.desc(), columns.due.desc(), columns.key)
         async with self._db.read() as session:
             await _row(session, schedule)
-            rows = await session.execute(query.order_by(columns.time.desc(), columns.due.desc()).limit(count))
+            rows = await session.execute(query.order_by(*order).limit(count))
             return [Fire(r.key, r.due, r.time, Outcome(r.outcome), r.sentence, r.pipeline) for r in rows]
 
-    def _readable(self, rows: list[dict[str, Any]]) -> list[Schedule]:
+    def _readable(self, rows: Sequence[Mapping[str, Any]]) -> list[Schedule]:
         found = []
         for row in rows:
             try:
@@ -143,6 +161,21 @@ class ScheduleRecords:
             except DomainError as error:  # left as it is, and in nobody's way
                 log.error("schedule_unreadable", schedule=row["id"], message=error.message)
         return found
+
+
+async def _running(session: AsyncSession) -> dict[str, tuple[str, ...]]:
+    columns = pipelines.pipelines.c
+    query = select(columns.schedule, columns.id).where(columns.unfinished.is_(True), columns.schedule != "")
+    running: dict[str, tuple[str, ...]] = {}
+    for schedule, id in (await session.execute(query.order_by(columns.created, columns.id))).all():
+        running[schedule] = (*running.get(schedule, ()), id)
+    return running
+
+
+def _condition(term: Term) -> ColumnElement[bool]:
+    if term.field == "paused":
+        return t.schedules.c.paused.is_(bool(term.value) is (term.operator == "="))
+    return compared(term, t.schedules.c.id if term.field == "name" else t.schedules.c.model)
 
 
 async def _change(session: AsyncSession, schedule: str, change: Change) -> Schedule:

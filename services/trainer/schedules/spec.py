@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from bmase.trainer.v1 import schedule_pb2 as pb
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.kit.decode import refuse
 from services.trainer.pipelines.plan import Plan
@@ -36,6 +38,37 @@ class Overlap(StrEnum):
     CANCEL = "cancel"  # the running one is stopped; the new one starts when it has gone, the latest only
 
 
+def _in_seconds(value: object) -> object:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _or(default: Any) -> AfterValidator:
+    """proto3 cannot tell 0 from absent: 0 is the default."""
+    return AfterValidator(lambda value: value or default)
+
+
+def _word(known: dict[int, Any]) -> BeforeValidator:
+    """A value of the contract's enum, or the word that is stored."""
+    return BeforeValidator(lambda value: known.get(value, value) if isinstance(value, int) else value)
+
+
+_CATCH_UPS = {
+    pb.CronTrigger.CATCH_UP_UNSPECIFIED: CatchUp.LAST,
+    pb.CronTrigger.CATCH_UP_NONE: CatchUp.NONE,
+    pb.CronTrigger.CATCH_UP_LAST: CatchUp.LAST,
+    pb.CronTrigger.CATCH_UP_ALL: CatchUp.ALL,
+}
+_OVERLAPS = {
+    pb.Schedule.OVERLAP_UNSPECIFIED: Overlap.QUEUE,
+    pb.Schedule.OVERLAP_SKIP: Overlap.SKIP,
+    pb.Schedule.OVERLAP_QUEUE: Overlap.QUEUE,
+    pb.Schedule.OVERLAP_CANCEL: Overlap.CANCEL,
+}
+Seconds = Annotated[float, BeforeValidator(_in_seconds)]
+AnyCatchUp = Annotated[CatchUp, _word(_CATCH_UPS)]
+AnyOverlap = Annotated[Overlap, _word(_OVERLAPS)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,10 +78,10 @@ class CronTrigger(_Part):
 
     kind: Literal["cron"] = "cron"
     expression: str = Field(max_length=LONGEST)
-    zone: str = Field(default="UTC", max_length=64)
-    jitter: float = Field(default=0.0, ge=0, le=DAY, allow_inf_nan=False)
-    catch_up: CatchUp = CatchUp.LAST
-    limit: int = Field(default=LIMIT, ge=1, le=100)
+    zone: Annotated[str, Field(max_length=64), _or("UTC")] = "UTC"
+    jitter: Seconds = Field(default=0.0, ge=0, le=DAY, allow_inf_nan=False)
+    catch_up: AnyCatchUp = CatchUp.LAST
+    limit: Annotated[int, Field(ge=0, le=100), _or(LIMIT)] = LIMIT
 
     @model_validator(mode="after")
     def _readable(self) -> CronTrigger:
@@ -67,7 +100,7 @@ class DataTrigger(_Part):
     """The job's data has another content, and its listing is the same for `settle` seconds: uploads take their time."""
 
     kind: Literal["data"] = "data"
-    settle: float = Field(default=SETTLE, ge=0, le=7 * DAY, allow_inf_nan=False)
+    settle: Seconds = Field(default=SETTLE, ge=0, le=7 * DAY, allow_inf_nan=False)
 
 
 class DriftTrigger(_Part):
@@ -80,7 +113,7 @@ class DriftTrigger(_Part):
     kind: Literal["drift"] = "drift"
     version: int = Field(default=0, ge=0, le=2**31 - 1)
     kinds: tuple[Annotated[str, Field(min_length=1, max_length=32)], ...] = Field(default=(), max_length=8)
-    cool_down: float = Field(default=COOL_DOWN, ge=0, le=365 * DAY, allow_inf_nan=False)
+    cool_down: Seconds = Field(default=COOL_DOWN, ge=0, le=365 * DAY, allow_inf_nan=False)
 
 
 class ManualTrigger(_Part):
@@ -97,7 +130,7 @@ class ScheduleSpec(_Part):
 
     plan: Plan
     trigger: Trigger = ManualTrigger()
-    overlap: Overlap = Overlap.QUEUE
+    overlap: AnyOverlap = Overlap.QUEUE
 
     def model_post_init(self, _: Any) -> None:
         if isinstance(self.trigger, DataTrigger) and not self.plan.job.data:

@@ -30,7 +30,7 @@ class Reading:
 def read(schedule: Schedule, seen: Seen) -> Reading:
     """What people ask for, and unless it is paused what its trigger says."""
     asked = tuple(
-        Occasion(f"manual {ask.request_id}", ask.time, ask.message or f"{ask.actor} asked for it", asked_by=ask.actor)
+        Occasion(manual_key(ask.request_id), ask.time, ask.message or f"{ask.actor} asked for it", asked_by=ask.actor)
         for ask in schedule.asks
     )
     found = _trigger(replace(schedule, asks=()), seen)
@@ -44,6 +44,11 @@ def delay(schedule: Schedule) -> float:
         return 0.0
     drawn = int.from_bytes(hashlib.sha256(schedule.id.encode()).digest()[:8], "big") / 2**64
     return float(int(drawn * trigger.jitter))
+
+
+def manual_key(request_id: str) -> str:
+    """Of somebody's request."""
+    return f"manual {request_id}"
 
 
 def cron_key(due: float) -> str:

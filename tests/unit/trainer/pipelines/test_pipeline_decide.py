@@ -72,12 +72,14 @@ def test_a_failed_gate_stops_it_before_anybody_is_sent_there() -> None:
 
 
 def test_without_a_release_it_ends_when_the_version_is_registered() -> None:
-    world = World(pipeline(release=False))
+    world = World(pipeline(no_release=True))
     assert world.run().phase is Phase.SUCCEEDED
     assert not world.releases
 
 
-COURSES = st.sampled_from([GOOD, ROLLED, BROKEN, FIRST, UNLOADABLE, {"ends": JobPhase.FAILED}, {"ends": JobPhase.CANCELLED}])
+COURSES = st.sampled_from(
+    [GOOD, ROLLED, BROKEN, FIRST, UNLOADABLE, {"ends": JobPhase.FAILED}, {"ends": JobPhase.CANCELLED}]
+)
 
 
 def _end(world: World) -> tuple[Any, ...]:
