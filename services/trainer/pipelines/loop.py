@@ -66,11 +66,13 @@ class Pilot:
         after = waits(after, seen)
         if after != pipeline and not await self._keep(pipeline, after, moves):
             return
+        if after.phase is not pipeline.phase:
+            return  # what this stage depends on was not looked at; the next round, which comes at once, does
         for effect in effects(after, seen):
             await self._do(after, effect)
 
     async def _keep(self, before: Pipeline, after: Pipeline, moves: list[Move]) -> bool:
-        if not await self._desk.records.decided(before, after, self._fence):
+        if not await self._desk.records.decided(before, after, self._fence, [move.after for move in moves]):
             return False
         for move in moves:
             log.info("pipeline", pipeline=after.id, state=move.after.phase.value, message=move.sentence)

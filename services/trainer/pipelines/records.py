@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import structlog
@@ -49,19 +50,24 @@ class PipelineRecords:
                 raise
             return await self.get(pipeline.id)
 
-    async def change(self, pipeline: str, change: Change, fence: int = 0) -> Pipeline:
-        """Keeps what `change` makes of it; with a fence, NOT_LEADER when a later leader has written."""
+    async def change(
+        self, pipeline: str, change: Change, fence: int = 0, through: Sequence[Pipeline] = ()
+    ) -> Pipeline:
+        """Keeps what `change` makes of it; with a fence, NOT_LEADER when a later leader has written.
+
+        `through` is what it was on the way, for the history.
+        """
 
         async def work(session: AsyncSession) -> Pipeline:
             if fence:
                 await raise_fence(session, fences, t.LEADER, fence)
-            return await change_in(session, pipeline, change)
+            return await change_in(session, pipeline, change, through)
 
         return await self._db.run(work)
 
-    async def decided(self, before: Pipeline, after: Pipeline, fence: int) -> bool:
+    async def decided(self, before: Pipeline, after: Pipeline, fence: int, through: Sequence[Pipeline] = ()) -> bool:
         """Keeps a decision if the pipeline still is as it was when it was decided; else the next round does anew."""
-        kept = await self.change(after.id, lambda pipeline: after if pipeline == before else pipeline, fence)
+        kept = await self.change(after.id, lambda pipeline: after if pipeline == before else pipeline, fence, through)
         return kept == after
 
     async def get(self, pipeline: str) -> Pipeline:
@@ -149,14 +155,18 @@ async def insert_new(session: AsyncSession, pipeline: Pipeline) -> bool:
     return True
 
 
-async def change_in(session: AsyncSession, pipeline: str, change: Change) -> Pipeline:
+async def change_in(
+    session: AsyncSession, pipeline: str, change: Change, through: Sequence[Pipeline] = ()
+) -> Pipeline:
     """Within a transaction that others have begun. Raises PIPELINE_NOT_FOUND."""
     row = await _row(session, pipeline, locked=True)
     before = _pipeline(row)
     after = change(before)
     if after != before:
         await session.execute(update(t.pipelines).where(t.pipelines.c.id == pipeline).values(**_values(after)))
-        await _write(session, pipeline, between(before, after, time.time()), int(row["last_line"]))
+        now, course = time.time(), (before, *through, after)
+        lines = [line for one, other in pairwise(course) for line in between(one, other, now)]
+        await _write(session, pipeline, lines, int(row["last_line"]))
     return after
 
 
