@@ -15,6 +15,7 @@ from bmase.errors import AlreadyExists
 from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
+from bmase.sync.pipelines import Pipelines, Schedules
 from bmase.sync.registry import Models, Versions
 from bmase.sync.releases import Monitor, Releases
 from bmase.sync.serving import Deployments, Nodes, Routes
@@ -52,6 +53,8 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
 
     def __enter__(self) -> Client:
         return self
