@@ -20,7 +20,7 @@ from services.trainer.pipelines.plan import PIPELINE_LABEL
 class Jobs(Protocol):
     """Jobs as pipelines use them."""
 
-    async def check(self, spec: Spec) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises what `create` would: for plans that create their job much later."""
 
     async def create(self, spec: Spec, owner: str, request_id: str) -> Job:
@@ -36,8 +36,8 @@ class Jobs(Protocol):
         """The one that carries the pipeline's label."""
 
 
-Check = Callable[[Spec], Awaitable[None]]
-Create = Callable[[Spec, str, str], Awaitable[Job]]
+Check = Callable[[Spec], None]
+Create = Callable[[JobRecords, Spec, str], Awaitable[Job]]
 
 
 class RecordedJobs:
@@ -51,11 +51,14 @@ class RecordedJobs:
         self._create = create
         self._changed = changed
 
-    async def check(self, spec: Spec) -> None:
-        await self._check(spec)
+    def check(self, spec: Spec) -> None:
+        self._check(spec)
 
     async def create(self, spec: Spec, owner: str, request_id: str) -> Job:
-        return await self._create(spec, owner, request_id)
+        owned = spec.model_copy(update={"owner": spec.owner or owner})
+        job = await self._create(self._records, owned, request_id)
+        self._changed()
+        return job
 
     async def cancel(self, job: str, actor: str, message: str) -> None:
         now = time.time()

@@ -50,9 +50,7 @@ class PipelineRecords:
                 raise
             return await self.get(pipeline.id)
 
-    async def change(
-        self, pipeline: str, change: Change, fence: int = 0, through: Sequence[Pipeline] = ()
-    ) -> Pipeline:
+    async def change(self, pipeline: str, change: Change, fence: int = 0, through: Sequence[Pipeline] = ()) -> Pipeline:
         """Keeps what `change` makes of it; with a fence, NOT_LEADER when a later leader has written.
 
         `through` is what it was on the way, for the history.
@@ -155,9 +153,7 @@ async def insert_new(session: AsyncSession, pipeline: Pipeline) -> bool:
     return True
 
 
-async def change_in(
-    session: AsyncSession, pipeline: str, change: Change, through: Sequence[Pipeline] = ()
-) -> Pipeline:
+async def change_in(session: AsyncSession, pipeline: str, change: Change, through: Sequence[Pipeline] = ()) -> Pipeline:
     """Within a transaction that others have begun. Raises PIPELINE_NOT_FOUND."""
     row = await _row(session, pipeline, locked=True)
     before = _pipeline(row)

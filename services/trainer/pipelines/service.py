@@ -43,7 +43,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
 
     async def CreatePipeline(self, request: pb.CreatePipelineRequest, context: Context) -> pb.Pipeline:
         asked, actor = decode(rq.Create, request), caller()
-        await self._jobs.check(asked.plan.job)
+        self._jobs.check(asked.plan.job)
         origin = asked.message or f"{actor} asked for it"
         made = tr.start(pipeline_id(asked), asked.plan, actor, time.time(), origin=origin)
         kept = await self._records.create(made)

@@ -44,7 +44,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def CreateSchedule(self, request: pb.CreateScheduleRequest, context: Context) -> pb.Schedule:
         asked, actor = decode(rq.Create, request), caller()
         spec = asked.spec
-        await self._jobs.check(spec.plan.job)
+        self._jobs.check(spec.plan.job)
         made = tr.create(asked.schedule.name, spec, actor, time.time())
         return await self._told(await self._records.create(tr.pause(made, actor) if asked.schedule.paused else made))
 
@@ -66,7 +66,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         asked, actor, now = decode(rq.Update, request), caller(), time.time()
         wish = asked.schedule
         if wish.plan is not None and "plan" in asked.update_fields:
-            await self._jobs.check(wish.plan.job)
+            self._jobs.check(wish.plan.job)
 
         def change(before: Schedule) -> Schedule:
             _expect(before, wish.etag)

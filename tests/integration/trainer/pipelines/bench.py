@@ -59,9 +59,9 @@ class Trainer:
     async def __aexit__(self, *error: Any) -> None:
         await self._stack.aclose()
 
-    async def _create(self, spec: Spec, owner: str, request_id: str) -> Job:
+    async def _create(self, records: JobRecords, spec: Spec, request_id: str) -> Job:
         now = time.time()
-        return await self.records.create(Job(f"j-{time.time_ns()}", spec, owner, now, since=now), (request_id, "f"))
+        return await records.create(Job(f"j-{time.time_ns()}", spec, spec.owner, now, since=now), (request_id, "f"))
 
     async def job(self, pipeline: str) -> str:
         """The id of its job, once it has one."""
@@ -132,7 +132,7 @@ async def until(
     raise AssertionError(f"no {what} within {timeout} s but {last}")
 
 
-async def _any(_: Spec) -> None:
+def _any(_: Spec) -> None:
     """Every recipe is one."""
 
 

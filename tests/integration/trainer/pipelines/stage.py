@@ -50,9 +50,7 @@ class World(
                 deployment_pb2_grpc.add_DeploymentServiceServicer_to_server, self, "bmase.patcher.v1.DeploymentService"
             ),
         ]
-        routes = Registration(
-            route_pb2_grpc.add_RouteServiceServicer_to_server, self, "bmase.gateway.v1.RouteService"
-        )
+        routes = Registration(route_pb2_grpc.add_RouteServiceServicer_to_server, self, "bmase.gateway.v1.RouteService")
         monitor = Registration(
             monitor_pb2_grpc.add_MonitorServiceServicer_to_server, self, "bmase.monitor.v1.MonitorService"
         )
