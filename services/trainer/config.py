@@ -55,7 +55,7 @@ class TrainerSettings(ServiceSettings):
         default=30.0,
         ge=0.1,
         le=86400,
-        description="between two looks at the data of a schedule that waits for new data",
+        description="between two looks at the data of schedules that wait for new data",
     )
     quota: QuotaSettings = Field(default_factory=QuotaSettings, description="of each owner that has no own one")
     owner_quotas: dict[str, QuotaSettings] = Field(default_factory=dict, description="owner -> quota")

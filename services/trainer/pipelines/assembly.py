@@ -59,7 +59,7 @@ def assemble(
     news, metrics = Hub(), PipelineMetrics(registry)
     pipelines, schedules = PipelineRecords(database), ScheduleRecords(database)
     channels = Channels(clients.channel("patcher"), clients.channel("gateway"), clients.channel("monitor"))
-    alerts = AlertWatch(channels.monitor, pace.alerts)
+    alerts = AlertWatch(channels.monitor, channels.gateway, pace.alerts)
     rounds = ScheduleRounds(schedules, alerts=alerts, poll=pace.data, metrics=metrics, news=news)
     desk = Desk(pipelines, Eyes(jobs, channels), Hands(jobs, channels), metrics, news)
     loop = PipelineLoop(consul, desk, lambda fence: rounds.lead(fence, pace.tick), pace.tick)

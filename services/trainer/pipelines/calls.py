@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 import grpc
+from bmase.gateway.v1 import route_pb2
+from bmase.gateway.v1.route_pb2_grpc import RouteServiceStub
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError, from_rpc_error
@@ -31,6 +33,13 @@ async def found(service: str, call: Awaitable[Answer], *missing: Reason) -> Answ
         if error.reason not in missing:
             raise
         return None
+
+
+async def has_traffic(routes: RouteServiceStub, model: str) -> frozenset[int] | None:
+    """Versions of the model that its route sends requests to; None: it has no route."""
+    call = routes.GetRoute(route_pb2.GetRouteRequest(name=f"routes/{model}"), timeout=CALL_SECONDS)
+    route = await found("gateway", call, Reason.ROUTE_NOT_FOUND)
+    return None if route is None else frozenset(each.version for each in route.versions if each.weight)
 
 
 def _silent(service: str, error: grpc.aio.AioRpcError) -> DomainError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import grpc
 import structlog
-from bmase.gateway.v1 import route_pb2
 from bmase.gateway.v1.route_pb2_grpc import RouteServiceStub
 from bmase.patcher.v1 import deployment_pb2, release_pb2
 from bmase.patcher.v1.deployment_pb2_grpc import DeploymentServiceStub
@@ -16,7 +15,7 @@ from bmase.patcher.v1.release_pb2_grpc import ReleaseServiceStub
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.trainer.pipelines.calls import CALL_SECONDS, answered, found
+from services.trainer.pipelines.calls import CALL_SECONDS, answered, found, has_traffic
 from services.trainer.pipelines.jobs import Jobs
 from services.trainer.pipelines.observation import DeploymentSeen, ReleasePhase, ReleaseSeen, Seen
 from services.trainer.pipelines.state import Phase, Pipeline
@@ -70,7 +69,7 @@ class Eyes:
         if release is not None or pipeline.release:
             return replace(seen, release=release)
         deployment = await self._deployment(pipeline)
-        return replace(seen, traffic=await self._traffic(pipeline.model), deployment=deployment)
+        return replace(seen, traffic=await has_traffic(self._routes, pipeline.model), deployment=deployment)
 
     async def _release(self, pipeline: Pipeline) -> ReleaseSeen | None:
         if pipeline.release:
@@ -82,11 +81,6 @@ class Eyes:
         page = await answered("patcher", self._releases.ListReleases(asked, timeout=CALL_SECONDS))
         mine = [release for release in page.releases if release.candidate == pipeline.version]
         return release_seen(mine[0]) if mine else None
-
-    async def _traffic(self, model: str) -> frozenset[int] | None:
-        request = route_pb2.GetRouteRequest(name=f"routes/{model}")
-        route = await found("gateway", self._routes.GetRoute(request, timeout=CALL_SECONDS), Reason.ROUTE_NOT_FOUND)
-        return None if route is None else frozenset(each.version for each in route.versions if each.weight)
 
     async def _deployment(self, pipeline: Pipeline) -> DeploymentSeen | None:
         request = deployment_pb2.GetDeploymentRequest(name=deployment_name(pipeline))

@@ -74,9 +74,8 @@ def standing(schedule: Schedule, seen: Seen) -> str:
     if isinstance(trigger, CronTrigger):
         return _by_the_clock(schedule, trigger, now)
     if isinstance(trigger, DataTrigger):
-        if not schedule.digest:
-            return "looks at the data for the first time"
-        return "waits for the data to settle" if schedule.fresh else "waits for the data to change"
+        settling = "settle" if schedule.fresh else "change"
+        return f"waits for the data to {settling}" if schedule.digest else "looks at the data for the first time"
     if isinstance(trigger, DriftTrigger):
         return _by_alerts(schedule, trigger, seen)
     return "fires only when asked"

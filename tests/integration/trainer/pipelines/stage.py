@@ -1,4 +1,4 @@
-"""What pipelines call, scripted: a patcher, a gateway and a monitor that speak through real gRPC and do as they are told.
+"""What pipelines call, scripted: a patcher, a gateway and a monitor that speak real gRPC and do as they are told.
 
 That the real ones do the same is what the tests of the whole suite are for.
 """

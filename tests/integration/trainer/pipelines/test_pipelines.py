@@ -66,8 +66,9 @@ async def test_from_data_to_all_of_the_traffic(trainer: Trainer, world: World) -
     ended = await trainer.reaches(begun.name, P.STATE_SUCCEEDED)
     assert (ended.version, ended.reason) == ("models/digits/versions/2", "DONE")
     assert [t.state for t in ended.timings] == [1, 2, 3, 4]
-    story = ["created", "job", "version", "stage", "stage", "stage", "release", "ended"]
-    assert [kind for kind in await trainer.events(begun.name) if kind in story] == story
+    story = await trainer.events(begun.name)
+    assert (story[:2], story[-2:]) == (["created", "job"], ["release", "ended"])
+    assert sorted(story[2:-2]) == ["stage", "stage", "stage", "version"]
     assert trainer.registry.get_sample_value("bmase_trainer_pipelines_ended_total", {"state": "succeeded"}) == 1
 
 
@@ -227,6 +228,7 @@ async def test_drift_starts_a_pipeline_once(trainer: Trainer, world: World) -> N
     made = await _schedule(trainer, drift={"kinds": ["drift"]})
     assert made.drift.cool_down.seconds == 6 * 3600
     world.alert("other", 1, "a0")
+    world.alert("digits", 7, "a7")  # nobody is sent to that version any more
     world.alert("digits", 1)
     (name,) = await _started(trainer)
     begun = await trainer.get(name)
