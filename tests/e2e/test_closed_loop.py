@@ -90,7 +90,8 @@ class Traffic:
 def trains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite = Suite(tmp_path_factory.mktemp("loop") / "data", trains=True)
     try:
-        yield suite.up()
+        suite.cli("up", "--nodes", "blue,green", "--training", "--timeout", "300", timeout=320)
+        yield suite
     finally:
         suite.down()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from bmase.reasons import Reason
@@ -18,7 +19,7 @@ from services.trainer.schedules.triggers import delay, wants_digest
 from tests.unit.trainer.schedules.schedules import at, schedule, spec
 
 NOW = at("2026-06-01T12:00+00:00")
-HOURLY = {"kind": "cron", "expression": "0 * * * *"}
+HOURLY: dict[str, Any] = {"kind": "cron", "expression": "0 * * * *"}
 
 
 def _one(schedule: Schedule, now: float, **seen: object) -> Decision:
@@ -201,7 +202,8 @@ def test_content_is_read_once_for_each_listing_that_has_settled() -> None:
 
 
 def test_data_that_is_as_it_was_before_is_another_change() -> None:
-    kept, fires = schedule(kind="data", settle=0), []
+    kept = schedule(kind="data", settle=0)
+    fires: list[str] = []
     for n, digest in enumerate("abab"):
         decision = _one(kept, NOW + n, data=_data(digest))
         kept, fires = decision.after, fires + [p.fire for p in decision.starts]
@@ -245,7 +247,7 @@ def test_an_alert_fires_once_and_cools_down() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"model": "other"}, {"version": 2}, {"kind": "outcomes"}])
-def test_only_what_is_meant_fires(fields: dict[str, object]) -> None:
+def test_only_what_is_meant_fires(fields: dict[str, Any]) -> None:
     kept = schedule(kind="drift", version=3, kinds=["drift", "quality"])
     assert decide([kept], Seen(NOW, alerts=(_alert("a", **fields),))) == []
     assert len(_one(kept, NOW, alerts=(_alert("a"),)).starts) == 1
@@ -275,6 +277,6 @@ def test_what_cannot_be_read_is_told() -> None:
 @pytest.mark.parametrize(
     "trigger", [{"kind": "cron", "expression": "61 * * * *"}, {"kind": "moon"}, {**HOURLY, "zone": "X"}]
 )
-def test_a_wrong_wish_is_refused(trigger: dict[str, object]) -> None:
+def test_a_wrong_wish_is_refused(trigger: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         spec(**trigger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,7 +87,7 @@ CATCH_UP = st.sampled_from(["none", "last", "all"])
 def test_whatever_happens_nothing_fires_twice_and_policies_hold(
     steps: list[tuple[str, float]], overlap: str, catch_up: str, limit: int, jitter: float
 ) -> None:
-    wish = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin", "catch_up": catch_up}
+    wish: dict[str, Any] = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin", "catch_up": catch_up}
     store = Store(schedule(overlap, START + 7, limit=limit, jitter=jitter, **wish))
     now, in_hand = START + 7, {0.0: (None, 0.0), 1.0: (None, 0.0)}  # what each leader has decided, and when
     for what, value in steps:
@@ -119,7 +120,7 @@ def _told(store: Store) -> bool:
 @given(st.lists(st.sampled_from([60.0, 1800.0, 4000.0, 20_000.0]), min_size=1, max_size=12), st.data())
 def test_all_that_was_missed_is_caught_up_once(gaps: list[float], data: st.DataObject) -> None:
     """Leaders come and go, each may die before it keeps what it decided; the queue is worked off in order."""
-    wish = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin", "catch_up": "all", "limit": 100}
+    wish: dict[str, Any] = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin", "catch_up": "all", "limit": 100}
     store, now = Store(schedule("queue", START, **wish)), START
     for gap in gaps:
         now += gap
