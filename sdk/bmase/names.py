@@ -60,6 +60,11 @@ def schedule(name: str) -> str:
     return f"schedules/{segment(name.removeprefix('schedules/'), 'schedule')}"
 
 
+def job(name: str) -> str:
+    """`jobs/{id}`."""
+    return f"jobs/{segment(name.removeprefix('jobs/'), 'job')}"
+
+
 def comparison(name: str) -> str:
     """`comparisons/{release}`, for a release's short or full name, too."""
     return f"comparisons/{segment(name.removeprefix('comparisons/').removeprefix('releases/'), 'comparison')}"

@@ -14,6 +14,7 @@ from bmase.cli import (
     admin,
     exits,
     inference,
+    jobs,
     models,
     monitoring,
     papers,
@@ -74,11 +75,13 @@ def root(
 WORK, TRAFFIC, REST = "Models", "Serving", "More"
 app.add_typer(push.app)
 app.add_typer(papers.app)
+app.add_typer(jobs.training)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
 app.add_typer(pipelines.app, name="pipelines", rich_help_panel=WORK)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=WORK)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)

@@ -120,7 +120,8 @@ def _told(store: Store) -> bool:
 @given(st.lists(st.sampled_from([60.0, 1800.0, 4000.0, 20_000.0]), min_size=1, max_size=12), st.data())
 def test_all_that_was_missed_is_caught_up_once(gaps: list[float], data: st.DataObject) -> None:
     """Leaders come and go, each may die before it keeps what it decided; the queue is worked off in order."""
-    wish: dict[str, Any] = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin", "catch_up": "all", "limit": 100}
+    wish: dict[str, Any] = {"kind": "cron", "expression": "*/30 * * * *", "zone": "Europe/Berlin"}
+    wish |= {"catch_up": "all", "limit": 100}
     store, now = Store(schedule("queue", START, **wish)), START
     for gap in gaps:
         now += gap
