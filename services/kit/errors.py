@@ -92,12 +92,15 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.REFERENCE_NOT_FOUND: Entry(_C.NOT_FOUND, "The version has no reference to compare with."),
     Reason.ALERT_NOT_FOUND: Entry(_C.NOT_FOUND, "There is no such alert."),
     Reason.JOB_NOT_FOUND: Entry(_C.NOT_FOUND, "There is no such job."),
+    Reason.SCHEDULE_NOT_FOUND: Entry(_C.NOT_FOUND, "There is no such schedule."),
+    Reason.PIPELINE_NOT_FOUND: Entry(_C.NOT_FOUND, "There is no such pipeline."),
     Reason.DATA_NOT_FOUND: Entry(_C.NOT_FOUND, "A file or folder of the data does not exist."),
     Reason.MODEL_EXISTS: Entry(_C.ALREADY_EXISTS, "A model with this name exists."),
     Reason.VERSION_EXISTS: Entry(_C.ALREADY_EXISTS, "The model has this version already; versions never change."),
     Reason.DEPLOYMENT_EXISTS: Entry(_C.ALREADY_EXISTS, "The version is deployed already."),
     Reason.COMPARISON_EXISTS: Entry(_C.ALREADY_EXISTS, "The comparison's name is taken by another."),
     Reason.REFERENCE_EXISTS: Entry(_C.ALREADY_EXISTS, "The version has another reference; references never change."),
+    Reason.SCHEDULE_EXISTS: Entry(_C.ALREADY_EXISTS, "The schedule's name is taken by another."),
     Reason.REQUEST_REUSED: Entry(_C.ALREADY_EXISTS, "The request id was used before for another request."),
     Reason.INVALID_FIELD: Entry(_C.INVALID_ARGUMENT, "A field of the request breaks its bounds."),
     Reason.INVALID_MODEL_FILE: Entry(_C.INVALID_ARGUMENT, "A file is not what a model of this format must be."),
@@ -116,6 +119,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.RELEASE_ACTIVE: Entry(_C.FAILED_PRECONDITION, "A release moves the traffic of this model."),
     Reason.RELEASE_ENDED: Entry(_C.FAILED_PRECONDITION, "The release has ended."),
     Reason.JOB_ENDED: Entry(_C.FAILED_PRECONDITION, "The job has ended."),
+    Reason.PIPELINE_ENDED: Entry(_C.FAILED_PRECONDITION, "The pipeline has ended."),
     Reason.ENSEMBLE_NOT_BETTER: Entry(
         _C.FAILED_PRECONDITION, "Untouched rows do not say that the ensemble is better than each of its members."
     ),

@@ -10,7 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, inference, jobs, models, monitoring, papers, push, releases, routes, serving
+from bmase.cli import (
+    admin,
+    exits,
+    inference,
+    jobs,
+    models,
+    monitoring,
+    papers,
+    pipelines,
+    push,
+    releases,
+    routes,
+    schedules,
+    serving,
+)
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError
@@ -65,6 +79,8 @@ app.add_typer(jobs.training)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
+app.add_typer(pipelines.app, name="pipelines", rich_help_panel=WORK)
+app.add_typer(schedules.app, name="schedules", rich_help_panel=WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
