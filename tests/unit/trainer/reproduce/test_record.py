@@ -171,3 +171,10 @@ def test_a_package_can_be_in_a_lock_once() -> None:
     twice = [Package(name="numpy", version=version) for version in ("1", "2")]
     with pytest.raises(ValueError, match="same name"):
         lock(*twice)
+
+
+def test_a_copy_with_other_fields_has_a_digest_of_its_own() -> None:
+    first = record()
+    kept = first.digest
+    assert first.model_copy(update={"seed": 8}).digest != kept
+    assert first.model_copy().digest == kept
