@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 
 from services.kit.errors import InvalidArgument, Violation
+from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.recipe import Recipe
 
-_ALL: tuple[Recipe, ...] = ()
+_ALL: tuple[Recipe, ...] = (IMAGES,)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
