@@ -7,8 +7,9 @@ import difflib
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.recipe import Recipe
+from services.trainer.reproduce.recipe import RECIPE as REPRODUCE
 
-_ALL: tuple[Recipe, ...] = (IMAGES,)
+_ALL: tuple[Recipe, ...] = (IMAGES, REPRODUCE)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

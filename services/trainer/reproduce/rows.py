@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 from bmase.training import Batch, Column, Product, Run, Saved, Source
-from bmase.training.run import ALL, DATA, TRAIN
+from bmase.training.run import DATA, TRAIN
 
-from services.trainer.data import Manifest, Part, Places, part, read
+from services.trainer.data import File, Manifest, Places, Splits
 from services.trainer.data import Source as Files
+from services.trainer.data import shard as sharded
 from services.trainer.data.columns import BYTES, TEXT, TIME
-from services.trainer.reproduce.record import Data, Record
+from services.trainer.reproduce.record import Record
+
+ALL_TRAIN = Splits(train=1, validation=0, test=0)
 
 
 class Told(Protocol):
@@ -63,29 +65,38 @@ class RecordRun(Run):
         epoch: int = 0,
     ) -> Iterator[Batch]:
         """See `Run`; one worker's shard is all."""
-        batches = parted(self._data[source], part, columns, batch, self._files.get(source))
-        if not shuffle:
-            return batches
-        return shuffled(batches, shuffle, batch, np.random.default_rng([self.seed, epoch]))
+        data, known = self._data[source], self._files.get(source)
+        return sharded(
+            data.manifest,
+            data.splits or ALL_TRAIN,
+            part,
+            columns,
+            batch=batch,
+            shuffle=shuffle,
+            seed=self.seed,
+            epoch=epoch,
+            source=known,
+        )
 
     def table(self, part: str = TRAIN, columns: Sequence[str] | None = None, *, source: str = DATA) -> Batch:
         """See `Run`."""
-        found = list(parted(self._data[source], part, columns, 65_536, self._files.get(source)))
+        found = list(self.rows(part, columns, source=source))
         if not found:
             return _empty(self._data[source].manifest, columns)
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def files(self, source: str = DATA) -> tuple[Path, ...]:
         """See `Run`; verified copies."""
-        kept = self.folder / "files-of-sources" / source
-        kept.mkdir(parents=True, exist_ok=True)
-        return tuple(self._copied(file.uri, file, kept, source) for file in self._data[source].manifest.files)
+        manifest = self._data[source].manifest
+        return tuple(self._copied(file, str(number), source) for number, file in enumerate(manifest.files))
 
-    def _copied(self, uri: str, file: Any, kept: Path, source: str) -> Path:
-        path = kept / Path(uri).name
+    def _copied(self, file: File, number: str, source: str) -> Path:
+        """In a folder of its own: two files may have one name."""
+        path = self.folder / "files-of-sources" / source / number / PurePosixPath(urlsplit(file.uri).path).name
         if not path.exists():
-            with (self._files.get(source) or Places()).open(file) as content:
-                _copy(content, path)
+            path.parent.mkdir(parents=True)
+            with (self._files.get(source) or Places()).open(file) as content, path.open("wb") as target:
+                shutil.copyfileobj(content, target)
         return path
 
     def due(self, step: int) -> bool:
@@ -110,39 +121,6 @@ class RecordRun(Run):
         self.product = product
 
 
-def parted(data: Data, name: str, columns: Sequence[str] | None, rows: int, files: Files | None) -> Iterator[Batch]:
-    """Rows of one part. Without a split all of them train, and the other parts are empty."""
-    if name == ALL or (data.splits is None and name == TRAIN):
-        return read(data.manifest, columns, rows, files)
-    if data.splits is None:
-        return iter(())
-    return part(data.manifest, data.splits, Part(name), columns, rows=rows, source=files)
-
-
-def shuffled(batches: Iterator[Batch], buffer: int, rows: int, numbers: np.random.Generator) -> Iterator[Batch]:
-    """All rows in blocks of at least `buffer` rows, each block in an order of its own, cut into batches of `rows`."""
-    held: list[Batch] = []
-    size = math.ceil(buffer / rows) * rows
-    for batch in batches:
-        held.append(batch)
-        if sum(map(_length, held)) >= size:
-            yield from _mixed(held, rows, numbers)
-            held = []
-    if held:
-        yield from _mixed(held, rows, numbers)
-
-
-def _mixed(held: Sequence[Batch], rows: int, numbers: np.random.Generator) -> Iterator[Batch]:
-    whole = {name: np.concatenate([each[name] for each in held]) for name in held[0]}
-    order = numbers.permutation(_length(whole))
-    for start in range(0, len(order), rows):
-        yield {name: array[order[start : start + rows]] for name, array in whole.items()}
-
-
-def _length(batch: Batch) -> int:
-    return len(next(iter(batch.values()))) if batch else 0
-
-
 def _empty(manifest: Manifest, columns: Sequence[str] | None) -> Batch:
     chosen = [each for each in manifest.columns if columns is None or each.name in columns]
     return {each.name: np.empty((0, *each.shape), _dtype(each.dtype)) for each in chosen}
@@ -151,14 +129,3 @@ def _empty(manifest: Manifest, columns: Sequence[str] | None) -> Batch:
 def _dtype(kind: str) -> str:
     """numpy's name for what arrays of a column are."""
     return {TEXT: "object", BYTES: "object", TIME: "datetime64[us]"}.get(kind, kind)
-
-
-def _copy(content: BinaryIO, path: Path) -> None:
-    beside = path.with_name(f".{path.name}")
-    try:
-        with beside.open("wb") as target:
-            shutil.copyfileobj(content, target)
-        beside.replace(path)
-    finally:
-        with suppress(OSError):
-            beside.unlink()

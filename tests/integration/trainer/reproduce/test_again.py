@@ -25,7 +25,7 @@ from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.record import Record
 from services.trainer.reproduce.requirements import Where
 from services.trainer.reproduce.verdict import Evidence, Outcome
-from tests.integration.trainer.reproduce.site import pack, small_lock
+from tests.support.wheelhouse import pack, small_lock
 
 BUNDLE = Path(__file__).with_name("bundle")
 
