@@ -36,8 +36,19 @@ class Blobs:
         if (found := _digest(file)) != kept.digest:
             raise DomainError(Reason.DIGEST_MISMATCH, f"{kept.key} has the digest {found}, not {kept.digest}")
 
+    def read(self, key: str) -> bytes:
+        """All of it, for documents; ARTEFACT_NOT_FOUND."""
+        return _run(self._read(key))
+
     def exists(self, key: str) -> bool:
         return _run(self._exists(key))
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What others do with a store."""
+        return _run(work)
+
+    async def _read(self, key: str) -> bytes:
+        return b"".join([chunk async for chunk in open_store(self._url).stream(key)])
 
     async def _exists(self, key: str) -> bool:
         return await open_store(self._url).head(key) is not None

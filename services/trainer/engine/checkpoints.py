@@ -73,7 +73,7 @@ class Writer:
                 (step, state), self._next = self._next, None
             try:
                 self._done(self._write(step, state))
-            except BaseException as error:  # noqa: BLE001 - told to the training
+            except BaseException as error:
                 self._error = error
                 return
 

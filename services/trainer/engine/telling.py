@@ -7,10 +7,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
-from collections.abc import Iterator
 
 from services.trainer.engine.attempt import Logged, Progressed, Said
 
