@@ -7,9 +7,10 @@ import difflib
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.recipe import Recipe
+from services.trainer.recipes.tabular.recipe import RECIPE as TABULAR
 from services.trainer.reproduce.recipe import RECIPE as REPRODUCE
 
-_ALL: tuple[Recipe, ...] = (IMAGES, REPRODUCE)
+_ALL: tuple[Recipe, ...] = (IMAGES, REPRODUCE, TABULAR)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
