@@ -72,3 +72,13 @@ def _record(files: Sequence[metadata.PackagePath], notes: str) -> str:
 
 def _quoted(path: str) -> str:
     return f'"{path}"' if "," in path else path
+
+
+def with_another_content(wheel: Path, path: str) -> None:
+    """The same name and version, and one file that its list does not tell the truth about."""
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files[path] += b"\nAND_MORE = 1\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)

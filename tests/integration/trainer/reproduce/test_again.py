@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.record import Record
 from services.trainer.reproduce.requirements import Where
 from services.trainer.reproduce.verdict import Evidence, Outcome
-from tests.support.wheelhouse import pack, small_lock
+from tests.support.wheelhouse import pack, small_lock, with_another_content
 
 BUNDLE = Path(__file__).with_name("bundle")
 
@@ -121,7 +120,7 @@ def test_another_wheel_under_the_same_version_is_named_before_it_trains(world: W
     wheels = tmp_path / "wheels"
     shutil.copytree(world.wheels, wheels, copy_function=shutil.copyfile)
     (joblib,) = wheels.glob("joblib-*.whl")
-    _with_another_content(joblib, "joblib/__init__.py")
+    with_another_content(joblib, "joblib/__init__.py")
     how = How(tmp_path / "environments", world.how(wheels).installer, world.bundle)
     with pytest.raises(
         DomainError, match=r"joblib==\S+ has files that are not its wheel's: joblib/__init__.py"
@@ -142,12 +141,3 @@ def test_another_version_of_a_package_is_not_taken(world: World, tmp_path: Path)
             world.version, tmp_path / "out", How(tmp_path / "environments", world.how(wheels).installer, world.bundle)
         )
     assert caught.value.reason is Reason.ENVIRONMENT_FAILED
-
-
-def _with_another_content(wheel: Path, path: str) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    files[path] += b"\nAND_MORE = 1\n"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
