@@ -13,6 +13,7 @@ from services.trainer.jobs.state import Cause, Outcome
 from services.trainer.recipes.recipe import Place
 
 FILE = "attempt.json"
+EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
 
 
 class _Part(BaseModel):

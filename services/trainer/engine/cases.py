@@ -1,4 +1,4 @@
-"""From rows to what a model is asked, and from its outputs to what is judged: by columns, or by the code's own hooks."""
+"""From rows to what a model is asked, and from its outputs to what is judged: by columns, or by hooks of the code."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from services.trainer.data import Manifest
 from services.trainer.engine import packing, sources
 from services.trainer.engine.attempt import (
+    EVENTS,
     Attempt,
     Evaluated,
     Failed,
@@ -37,7 +38,6 @@ from services.trainer.recipes.recipe import Place
 from services.trainer.reproduce.observe import Worker, observe, plan_of, splits_of
 from services.trainer.reproduce.record import Record
 
-EVENTS = "BMASE_EVENTS"
 RUN_BY = ("services.trainer.engine.run",)
 
 
@@ -103,6 +103,7 @@ class Driver:
             worker=Worker.model_validate_json(worker),
             bundle=self._attempt.code,
             run_by=RUN_BY,
+            checked=self._folder.parent.parent / "packages.json",
         )
         file = self._folder / "record.json"
         file.write_text(record.to_json())
@@ -123,11 +124,18 @@ class Driver:
         record = Record.from_json(self._blobs.read(_record_key(product)))
         splits = splits_of(self._attempt.spec.split) or ALL_FOR_TRAINING
         stable = judging.Stable(go.stable_version, go.stable.folder) if go.stable else None
-        judged = judging.judge(self._attempt, packing.unpacked(folder), manifests, splits, record, stable, out)
+        judged = judging.judge(
+            self._attempt,
+            packing.unpacked(folder),
+            manifests=manifests,
+            splits=splits,
+            record=record,
+            stable=stable,
+            out=out,
+        )
         evidence = self._folder / "evidence.tar"
         packing.pack_folder(out, evidence)
-        key = f"jobs/{self._attempt.job}/evidence-{self._attempt.number}.tar"
-        kept = self._blobs.put(key, evidence)
+        kept = self._blobs.replace(product.key.replace("/product-", "/evidence-"), evidence)
         self.tell(Evaluated(evidence=kept, gates=judged.gates, metrics=dict(judged.metrics or {})))
 
 

@@ -131,7 +131,7 @@ class JobRun(Run):
             return
         packed = self.folder / "product.tar"
         packing.pack(product, packed)
-        self.product = self._blobs.put(f"jobs/{self._attempt.job}/product-{self._attempt.number}.tar", packed)
+        self.product = self._blobs.put_by_digest(f"jobs/{self._attempt.job}/product-", packed)
         packed.unlink()
 
     def close(self) -> None:

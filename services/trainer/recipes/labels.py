@@ -50,7 +50,9 @@ def _labels(column: str, seen: set[object], named: tuple[str, ...], rows: Mappin
         return _enough(column, Labels(len(names), names, True, rows))
     for value in seen:
         if not isinstance(value, int | float) or value < 0 or value != int(value) or value > MOST_CLASSES:
-            raise _refuse(column, f"has the value {value!r}: classes are texts, or whole numbers from 0 on")
+            raise _refuse(
+                column, f"has the value {value!r}: classes are texts, or whole numbers from 0 to {MOST_CLASSES}"
+            )
     most = max(int(value) for value in seen if isinstance(value, int | float)) + 1
     return _enough(column, Labels(max(most, len(named)), named if len(named) >= most else (), False, rows))
 
