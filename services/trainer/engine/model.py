@@ -35,6 +35,7 @@ class OnnxModel:
         file = str(folder / FILE)
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._dtypes = {each.name: _DTYPES.get(each.type) for each in self._session.get_inputs()}
+        self._ranks = {each.name: len(each.shape) for each in self._session.get_inputs()}
         self.inputs = tuple(self._dtypes)
         self.outputs = tuple(each.name for each in self._session.get_outputs())
 
@@ -53,8 +54,10 @@ class OnnxModel:
         return found
 
     def _typed(self, name: str, array: np.ndarray) -> np.ndarray:
+        """A column of single values is (rows, 1) for a model that wants two dimensions."""
         wanted = self._dtypes.get(name)
-        return array if wanted is None or array.dtype == wanted else array.astype(wanted)
+        typed = array if wanted is None or array.dtype == wanted else array.astype(wanted)
+        return typed[:, None] if typed.ndim == 1 and self._ranks.get(name) == 2 else typed
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
