@@ -64,18 +64,12 @@ def bare(model: nn.Module) -> nn.Module:
 
 
 def state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Of the whole model on the CPU, however many workers hold it: all of them have to call; rank 0 gets it."""
+    """Of the whole model on the CPU, however many workers hold it: all of them have to call; rank 0 gets it.
+
+    On the CPU its tensors are the model's own, which the next step changes: `run.checkpoint` copies them.
+    """
     weights, steps = get_state_dict(model, optimizer, options=_WHOLE)
-    return {"model": _copied(weights), "optimizer": _copied(steps)}
-
-
-def _copied(value: Any) -> Any:
-    """Without tensors that the next step changes, while the checkpoint is still being written."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
+    return {"model": weights, "optimizer": steps}
 
 
 def load(model: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
@@ -89,8 +83,8 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of all parameters and buffers on the CPU: all workers have to call; rank 0 gets it."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict  # noqa: PLC0415
 
-    copied: dict[str, Tensor] = _copied(get_model_state_dict(model, options=_WHOLE))
-    return copied
+    whole: Mapping[str, Any] = get_model_state_dict(model, options=_WHOLE)
+    return {name: each.detach().clone() for name, each in whole.items()}
 
 
 def seeded(run: Run, step: int = 0) -> None:

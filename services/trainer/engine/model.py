@@ -54,10 +54,10 @@ class OnnxModel:
         return found
 
     def _typed(self, name: str, array: np.ndarray) -> np.ndarray:
-        """A column of single values is (rows, 1) for a model that wants two dimensions."""
+        if array.ndim == 1 and self._ranks.get(name) == 2:  # a column for a tensor (rows, 1)
+            array = array[:, np.newaxis]
         wanted = self._dtypes.get(name)
-        typed = array if wanted is None or array.dtype == wanted else array.astype(wanted)
-        return typed[:, None] if typed.ndim == 1 and self._ranks.get(name) == 2 else typed
+        return array if wanted is None or array.dtype == wanted else array.astype(wanted)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

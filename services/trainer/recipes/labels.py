@@ -40,7 +40,8 @@ def labels(run: Run, column: str) -> Labels:
             if len(seen) > MOST_CLASSES:
                 raise _refuse(column, f"has more than {MOST_CLASSES} different values: these are no classes")
     if not rows["train"] or not rows["validation"]:
-        raise _refuse(column, f"there are {rows['train']} rows to train on and {rows['validation']} for validation")
+        told = f"there are {rows['train']} rows to train on and {rows['validation']} for validation"
+        raise _refuse(column, f"{told}: give more rows, or a split with both")
     return _labels(column, seen, run.source().classes, rows)
 
 

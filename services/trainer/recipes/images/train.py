@@ -12,6 +12,7 @@ from bmase.training.torch import device, load, prepare, seeded, state, summed, w
 from torch import Tensor
 from torch.nn import functional
 
+from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.export import export
 from services.trainer.recipes.images.data import Pictures, look
 from services.trainer.recipes.images.model import Network, Served, moved
@@ -116,10 +117,13 @@ class Training:
             right = right + (logits.argmax(1) == labels).sum().cpu()
             count += len(labels)
         loss_sum, right_sum, rows = summed(self.run, losses, right, count)
-        self.epoch, self.done = self.epoch + 1, 0
-        if self.best.better(loss_sum / rows):
-            self.best.weights = weights(self.model)
         loss, accuracy = loss_sum / rows, right_sum / rows
+        if not math.isfinite(loss):
+            advice = f"the loss is {loss} after {self.step} steps: take a lower one"
+            raise InvalidArgument([Violation('job.parameters["learning_rate"]', advice)])
+        self.epoch, self.done = self.epoch + 1, 0
+        if self.best.better(loss):
+            self.best.weights = weights(self.model)
         self.run.report(self.step, total=self.total, epoch=self.epoch, val_loss=loss, val_accuracy=accuracy)
 
     def finish(self) -> None:

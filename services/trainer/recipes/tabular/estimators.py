@@ -190,7 +190,7 @@ def _lightgbm(asked: Tabular, chance: Chance, train: Rows, validation: Rows, tol
         random_state=chance.state,
         verbose=-1,
     )
-    held_out = {"eval_X": validation.features, "eval_y": validation.truth}
+    held_out: dict[str, Any] = {"eval_X": validation.features, "eval_y": validation.truth}
     return estimator.fit(train.features, train.truth, **held_out, eval_metric=[loss, right], callbacks=[tell, *early])
 
 

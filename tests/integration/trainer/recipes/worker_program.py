@@ -1,4 +1,4 @@
-"""One worker of a recipe: JSON with parameters and folders as the argument, its place among workers in the environment."""
+"""One worker of a recipe: parameters and folders as JSON, its place among the workers in the environment."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ def work(asked: Mapping[str, Any], rank: int, world_size: int) -> LocalRun:
         quiet=True,
         **folders,
     )
-    with run:
-        with contextlib.suppress(Interrupted):
-            getattr(importlib.import_module(module), function)(run)
+    with run, contextlib.suppress(Interrupted):
+        getattr(importlib.import_module(module), function)(run)
     return run
 
 
