@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import tarfile
-import zipfile
 from pathlib import Path
 
 from bmase.training import Product
 
-from services.kit.errors import InvalidArgument, Violation
+from services.trainer.engine import packing
 from services.trainer.recipes.recipe import AloneRun
 from services.trainer.reproduce.again import STEPS, How, reproduce
-from services.trainer.reproduce.made import Made, made_of
-from services.trainer.reproduce.verdict import Outcome, Verdict
+from services.trainer.reproduce.made import CODE, Made, made_of
+from services.trainer.reproduce.verdict import REPRODUCES, Outcome, Verdict
 
 ENVIRONMENTS, SNAPSHOTS = "BMASE_TRAINER_ENVIRONMENTS", "BMASE_TRAINER_SNAPSHOTS"
-CODE = ("code.tar.gz", "code.tar", "code.zip")  # evidence of versions that users' code made
-REPRODUCES = "reproduces"  # the note by which a product is known to be no version
 VERDICT = "verdict.json"
 
 
@@ -56,18 +52,9 @@ def product_of(name: str, verdict: Verdict, folder: Path) -> Product:
 
 
 def unpacked_code(version: Made, folder: Path) -> Path | None:
-    """The user's own code among the evidence; None for versions of our recipes. InvalidArgument for no archive."""
-    archive = next((path for path in (version.evidence / name for name in CODE) if path.is_file()), None)
-    if archive is None:
+    """The user's own code among the evidence; None for versions of our recipes."""
+    archive = version.evidence / CODE
+    if not archive.is_file():
         return None
-    folder.mkdir()
-    try:
-        if archive.suffix == ".zip":
-            with zipfile.ZipFile(archive) as packed:
-                packed.extractall(folder)  # noqa: S202 - zipfile leaves out roots, ".." and links by itself
-        else:
-            with tarfile.open(archive) as packed:
-                packed.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
-        raise InvalidArgument([Violation("version", f"{archive.name} cannot be unpacked: {error}")]) from error
+    packing.unpack(archive, folder)
     return folder

@@ -1,9 +1,10 @@
 """What one training left on disk: the files that are served, and the evidence that a reproduction is held against.
 
-FOLDER/model.onnx ...                 files of the version, as its product had them
-EVIDENCE/record.json                  what made it
-EVIDENCE/series.json                  metric -> step -> value, as reported; a step that was trained again has its latest
-EVIDENCE/held_out.npz                 what the model is asked on rows that it was not trained on
+FOLDER/model.onnx ...     files of the version, as its product had them
+EVIDENCE/record.json      what made it
+EVIDENCE/series.json      metric -> step -> value, as reported; a step that was trained again has its latest
+EVIDENCE/held_out.npz     what the model is asked on rows that it was not trained on
+EVIDENCE/code.tar         the user's own code, of versions that some made
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from services.trainer.recipes.recipe import Material
 from services.trainer.reproduce.record import Record
 from services.trainer.reproduce.series import Series
 
-RECORD, SERIES, HELD_OUT = "record.json", "series.json", "held_out.npz"
+RECORD, SERIES, HELD_OUT, CODE = "record.json", "series.json", "held_out.npz", "code.tar"
+EVIDENCE = "evidence"  # the folder in which the engine lays down that of a version
 _CONFIG = "config.pbtxt"
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -67,10 +69,10 @@ def made_at(out: Path) -> Made:
 def made_of(material: Material) -> Made:
     """Of a version of the registry; its evidence lies where its record does."""
     served = {pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_MODEL, pb.File.ROLE_CONFIG}
-    beside = [file.path for file in material.version.files if file.role not in served]
-    record = next((path for path in beside if Path(path).name == RECORD), RECORD)
     paths = tuple(sorted(file.path for file in material.version.files if file.role in served))
-    return Made(material.folder, paths, (material.folder / record).parent)
+    evidence = material.folder / EVIDENCE
+    record = next(evidence.rglob(RECORD), evidence / RECORD)
+    return Made(material.folder, paths, record.parent)
 
 
 def without_given(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
