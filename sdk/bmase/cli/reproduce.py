@@ -15,9 +15,7 @@ from bmase.core import jobs as calls
 app = typer.Typer()
 
 RECIPE = "reproduce"
-Version = Annotated[
-    str, typer.Argument(metavar="MODEL@VERSION", help='For example digits@3; an alias or "latest" too.')
-]
+Version = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="For example digits@3, or digits@stable.")]
 
 
 @command(app, "reproduce", rich_help_panel="Models")
@@ -31,10 +29,8 @@ def reproduce(
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
 ) -> None:
     """Make a version again from its record: environment, data, code, seed; exit code 1 when it comes out different."""
-    model, at, which = version.partition("@")
-    if not (model and at and which):
-        raise typer.BadParameter("must be MODEL@VERSION, for example digits@3", param_hint="VERSION")
-    number = cli.client.registry.version(model, which).number
+    model, which = names.reference(version)
+    number = cli.client.versions.get(model, which).number
     wanted = calls.job(
         model,
         recipe=RECIPE,
