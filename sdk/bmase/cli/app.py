@@ -21,6 +21,7 @@ from bmase.cli import (
     pipelines,
     push,
     releases,
+    reproduce,
     routes,
     schedules,
     serving,
@@ -76,6 +77,7 @@ WORK, TRAFFIC, REST = "Models", "Serving", "More"
 app.add_typer(push.app)
 app.add_typer(papers.app)
 app.add_typer(jobs.training)
+app.add_typer(reproduce.app)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
