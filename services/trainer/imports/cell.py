@@ -11,7 +11,7 @@ import os
 import sys
 import tarfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,11 @@ REPORT, MODEL, ARRAYS = "report.json", "model.onnx", "arrays.npz"
 MAX_WORDS = 1500
 
 
-def main(path: str) -> None:
-    """Standard output is the way out; whatever libraries print goes to standard error."""
+Work = Callable[[Request, Path], dict[str, Any]]
+
+
+def main(path: str, work: Work) -> None:
+    """`work` fills a folder and gives a report. Standard output is the way out; what libraries print goes to standard error."""
     out = os.dup(1)
     os.dup2(2, 1)
     request = Request.read(Path(path))
@@ -31,19 +34,19 @@ def main(path: str) -> None:
     folder = Path(request.scratch) / "out"
     folder.mkdir()
     try:
-        report = _work(request, folder)
+        report = work(request, folder)
     except Exception as error:
         traceback.print_exc()
         for partial in folder.iterdir():
             partial.unlink()
-        report = {"refused": {"kind": _kind(error), "message": _words(error)}}
+        report = {"refused": {"kind": _kind(error), "message": words(error)}}
     (folder / REPORT).write_text(json.dumps(report), "utf-8")
     with os.fdopen(out, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         for each in sorted(folder.iterdir()):
             archive.add(each, each.name)
 
 
-def _work(request: Request, folder: Path) -> dict[str, Any]:
+def convert(request: Request, folder: Path) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415
 
     from services.trainer.imports import graph, probes  # noqa: PLC0415
@@ -56,18 +59,18 @@ def _work(request: Request, folder: Path) -> dict[str, Any]:
     arrays: dict[str, np.ndarray] = {}
     asked = []
     for probe in probes.make(ports, request.batches, request.seed, _examples(request, [port.name for port in ports])):
-        entry: dict[str, Any] = {"name": probe.name, "inputs": _kept(arrays, probe.inputs)}
+        entry: dict[str, Any] = {"name": probe.name, "inputs": kept(arrays, probe.inputs)}
         try:
             answers = original.answer(probe.inputs)
-            entry["outputs"] = _kept(arrays, dict(enumerate(answers)))
+            entry["outputs"] = kept(arrays, dict(enumerate(answers)))
         except Exception as error:
-            entry["refused"] = _words(error)[:300]
+            entry["refused"] = words(error)[:300]
         asked.append(entry)
     np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
     return {"probes": asked, "origin": original.origin, "notes": [*original.notes, *notes]}
 
 
-def _kept(arrays: dict[str, Any], named: Mapping[Any, Any]) -> dict[str, str]:
+def kept(arrays: dict[str, Any], named: Mapping[Any, Any]) -> dict[str, str]:
     """Texts are kept as such: arrays of objects would be pickles."""
     import numpy as np  # noqa: PLC0415
 
@@ -99,11 +102,12 @@ def _kind(error: Exception) -> str:
     return {"UnsafePickle": "unsafe", "NeedsInput": "needs"}.get(type(error).__name__, "failed")
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """One line."""
     said = " ".join(str(error).split())
-    words = said if type(error).__name__ in {"UnsafePickle", "NeedsInput", "ValueError"} else f"{type(error).__name__}: {said}"
-    return words[:MAX_WORDS]
+    text = said if type(error).__name__ in {"UnsafePickle", "NeedsInput", "ValueError"} else f"{type(error).__name__}: {said}"
+    return text[:MAX_WORDS]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], convert)

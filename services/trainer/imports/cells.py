@@ -22,7 +22,7 @@ LOG_BYTES = 1 << 20
 BLOCK = 1 << 16
 # Beyond the limit on the CPU's time: starting, and waiting for a busy machine.
 GRACE_SECONDS = 60
-CELL = ("-m", "services.trainer.imports.cell")
+PACKAGE = "services.trainer.imports"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Task:
     examples: Path | None
     most_bytes: int  # that may come out
     code: bool  # whether it may only be done in the sandbox
+    module: str = "cell"  # that does it: "cell" opens and converts, "served" asks a converted model
 
 
 def run(task: Task, work: Path, interpreter: Interpreter | None = None) -> Path:
@@ -65,7 +66,7 @@ def _confined(task: Task, work: Path, python: Interpreter) -> tuple[list[str], M
     if task.examples is not None:
         request, shown = replace(request, examples=EXAMPLES), {**shown, task.examples: EXAMPLES}
     _written(request, work)
-    words = sandbox.command(python, [*CELL, REQUEST], shown, request.limits.scratch_bytes, {})
+    words = sandbox.command(python, ["-m", f"{PACKAGE}.{task.module}", REQUEST], shown, request.limits.scratch_bytes, {})
     return words, {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
 
 
@@ -77,7 +78,7 @@ def _bare(task: Task, work: Path, python: Interpreter) -> tuple[list[str], Mappi
     examples = str(task.examples or "")
     _written(replace(task.request, model=path, scratch=str(scratch), examples=examples, filtered=False), work)
     root = str(sandbox.code_root())
-    return [str(python.python), *CELL, str(work / "request.json")], sandbox.environment(str(scratch), root)
+    return [str(python.python), "-m", f"{PACKAGE}.{task.module}", str(work / "request.json")], sandbox.environment(str(scratch), root)
 
 
 def _inside(folder: str, path: str) -> str:

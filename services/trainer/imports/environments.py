@@ -18,7 +18,7 @@ CACHE = "BMASE_TRAINER_ENVIRONMENTS"
 SECONDS = 3600
 
 
-def tensorflow(work: Path) -> Interpreter:
+def tensorflow() -> Interpreter:
     """Installs 1.7 GB at the first use on a machine; CONVERSION_FAILED says what uv said when it cannot."""
     place = folder() / f"tensorflow-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]}"
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,12 +58,19 @@ class Answered(_Strict):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     report: Report
-    model: Path
+    folder: Path
     arrays: dict[str, Any]
 
+    @property
+    def model(self) -> Path:
+        return self.folder / MODEL
 
-def unpack(answer: Path, folder: Path, most_bytes: int) -> Answered:
-    """DomainError UNSAFE_PICKLE, INVALID_FIELD or CONVERSION_FAILED when there is no model, or something else than one."""
+
+CONVERTED, ASKED = frozenset({REPORT, MODEL, ARRAYS}), frozenset({REPORT, ARRAYS})
+
+
+def unpack(answer: Path, folder: Path, most_bytes: int, wanted: frozenset[str] = CONVERTED) -> Answered:
+    """The files as `wanted`, read; DomainError UNSAFE_PICKLE, INVALID_FIELD or CONVERSION_FAILED when there is no model, or something else than one."""
     try:
         names = _extract(answer, folder, most_bytes)
         report = Report.model_validate_json((folder / REPORT).read_bytes())
@@ -71,14 +78,15 @@ def unpack(answer: Path, folder: Path, most_bytes: int) -> Answered:
         raise failed(f"what it sent is not what it has to be: {str(error).splitlines()[0]}") from None
     if report.refused is not None:
         raise _refusal(report.refused)
-    if names != {REPORT, MODEL, ARRAYS}:
+    if names != wanted:
         raise failed(f"it sent {', '.join(sorted(names))}")
     arrays = _arrays(folder / ARRAYS, most_bytes)
     used = {key for each in report.probes for key in (*each.inputs.values(), *each.outputs.values())}
     if not used <= arrays.keys():
         raise failed("its report names arrays that it did not send")
-    check(folder / MODEL)
-    return Answered(report=report, model=folder / MODEL, arrays=arrays)
+    if MODEL in wanted:
+        check(folder / MODEL)
+    return Answered(report=report, folder=folder, arrays=arrays)
 
 
 def _extract(answer: Path, folder: Path, most: int) -> set[str]:
@@ -155,15 +163,6 @@ def _graphs(graph: onnx.GraphProto) -> Sequence[onnx.GraphProto]:
             inner = [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else list(attribute.graphs)
             found += [each for sub in inner for each in _graphs(sub)]
     return found
-
-
-def inputs_of(asked: Asked, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of one probe, as onnxruntime takes them."""
-    return {name: _fed(arrays[key]) for name, key in asked.inputs.items()}
-
-
-def _fed(array: np.ndarray) -> np.ndarray:
-    return array.astype(object) if array.dtype.kind in "US" else array
 
 
 def dumped(document: Any) -> str:

@@ -42,10 +42,12 @@ def main(run: Run) -> None:
     files = sources.staged(run.files(), run.folder / "foreign")
     found = _found(files.folder, parameters.format)
     run.report(1, total=STEPS, message=f"converts {TRAITS[found.format].title}")
-    answered = _converted(run, parameters, files.folder, found)
+    request = _request(run, parameters, found)
+    answered = _converted(run, request, files.folder, found)
     run.report(2, total=STEPS, message="compares the answers")
     tolerance = _tolerance(parameters, found.format)
-    differences = verdict.differences(answered, tolerance, parameters.unjudged)
+    ask = verdict.asker(answered, run.folder / "work", request, MOST_BYTES)
+    differences = verdict.differences(answered, ask, tolerance, parameters.unjudged)
     imported = Imported(found, answered, differences, tolerance, files.digest)
     run.report(3, total=STEPS, message="writes down what was found")
     kept = evidence.write(imported, run.folder / "evidence")
@@ -71,19 +73,21 @@ def _found(folder: Path, given: str) -> Found:
         raise DomainError(Reason.INVALID_MODEL_FILE, str(error), hint=f"The parameter `format` is one of {known}.") from None
 
 
-def _converted(run: Run, parameters: ImportParameters, folder: Path, found: Found) -> hostile.Answered:
-    work = run.folder / "work"
-    work.mkdir()
+def _request(run: Run, parameters: ImportParameters, found: Found) -> Request:
     limits = Limits(int(parameters.memory_gib * (1 << 30)), parameters.seconds, MOST_BYTES)
-    request = Request(
+    return Request(
         format=found.format, model="", scratch="", limits=limits, module=parameters.module, arguments=parameters.arguments,
         inputs={name: each.model_dump(exclude_none=True) for name, each in parameters.inputs.items()}, task=parameters.task,
         batches=parameters.batches, seed=run.seed,
     )  # fmt: skip
-    interpreter = environments.tensorflow(run.folder) if found.format is Format.SAVED_MODEL else None
+
+
+def _converted(run: Run, request: Request, folder: Path, found: Found) -> hostile.Answered:
+    work = run.folder / "work"
+    work.mkdir()
+    interpreter = environments.tensorflow() if found.format is Format.SAVED_MODEL else None
     task = cells.Task(request, folder, found.path, _examples(run), MOST_BYTES, TRAITS[found.format].code)
-    answer = cells.run(task, work, interpreter)
-    return hostile.unpack(answer, work, MOST_BYTES)
+    return hostile.unpack(cells.run(task, work, interpreter), work, MOST_BYTES)
 
 
 def _examples(run: Run) -> Path | None:

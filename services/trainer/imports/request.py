@@ -27,6 +27,8 @@ class Request:
     task: str = ""
     batches: tuple[int, ...] = (1, 7, 64)
     seed: int = 0
+    # For `served`: the questions, input -> name of its array in `examples`.
+    asked: tuple[Mapping[str, str], ...] = ()
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)), "utf-8")
@@ -34,4 +36,4 @@ class Request:
     @classmethod
     def read(cls, path: Path) -> Request:
         told = json.loads(path.read_text("utf-8"))
-        return cls(**{**told, "limits": Limits(**told["limits"]), "batches": tuple(told["batches"])})
+        return cls(**{**told, "limits": Limits(**told["limits"]), "batches": tuple(told["batches"]), "asked": tuple(told["asked"])})

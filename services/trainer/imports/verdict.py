@@ -1,60 +1,97 @@
-"""Asks the converted model what the original was asked, as it will be served, and says whether the answers are the same."""
+"""Asks the converted model what the original was asked, and says whether the answers are the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.trainer.imports import compare, hostile
+from services.trainer.imports import cells, compare, hostile
 from services.trainer.imports.cells import failed
-from services.trainer.imports.compare import Difference, Pair, Tolerance
+from services.trainer.imports.compare import EMPTY, Difference, Pair, Tolerance
+from services.trainer.imports.hostile import Answered, Asked
+from services.trainer.imports.request import Request
 
 SHOWN = 3
+# Answers of the converted model, one for each question; DomainError when the process died of one.
+Ask = Callable[[Sequence[Asked]], Answered]
 
 
-def differences(answered: hostile.Answered, tolerance: Tolerance, unjudged: Sequence[str]) -> list[Difference]:
+def differences(original: Answered, ask: Ask, tolerance: Tolerance, unjudged: Sequence[str]) -> list[Difference]:
     """Of every output on every probe that the original took; CONVERSION_FAILED when it took no ordinary one."""
-    session = session_of(answered)
-    names = [each.name for each in session.get_outputs()]
-    taken = [asked for asked in answered.report.probes if not asked.refused]
+    taken = [asked for asked in original.report.probes if not asked.refused]
     if not any(asked.name.startswith("batch") for asked in taken):
-        said = next((asked.refused for asked in answered.report.probes), "it was asked nothing")
+        said = next((asked.refused for asked in original.report.probes), "it was asked nothing")
         raise failed(
             f"the original itself takes none of the batches that were made up: {said}",
             "Give inputs that it takes: a second source `examples`, one .npz with an array for each input.",
         )
-    pairs = [pair for asked in taken for pair in _pairs(session, names, asked, answered)]
+    whole = [asked for asked in taken if asked.name != EMPTY]
+    pairs = _pairs(original, whole, ask(whole))
+    # By itself, as it may be the end of the process.
+    for empty in (asked for asked in taken if asked.name == EMPTY):
+        pairs += _empty(original, empty, ask, [pair.output for pair in pairs if pair.probe == whole[0].name])
     return compare.compare(pairs, tolerance, unjudged)
 
 
-def session_of(answered: hostile.Answered) -> onnxruntime.InferenceSession:
-    """One thread, as the figures of one answer must not depend on the machine."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
+def _empty(original: Answered, asked: Asked, ask: Ask, outputs: Sequence[str]) -> list[Pair]:
     try:
-        return onnxruntime.InferenceSession(str(answered.model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise failed(f"onnxruntime does not load it: {str(error).splitlines()[0][:300]}") from None
+        return _pairs(original, [asked], ask([asked]))
+    except DomainError as error:
+        return [
+            Pair(asked.name, name, each, None, error.message)
+            for name, each in zip(outputs, _answers(original, asked), strict=True)
+        ]
 
 
-def _pairs(
-    session: onnxruntime.InferenceSession, names: Sequence[str], asked: hostile.Asked, answered: hostile.Answered
-) -> list[Pair]:
-    originals = [answered.arrays[key] for _, key in sorted(asked.outputs.items(), key=lambda item: int(item[0]))]
-    if len(originals) != len(names):
-        raise failed(f"the original has {len(originals)} outputs and the converted model {len(names)}: {', '.join(names)}")
-    try:
-        given = session.run(None, hostile.inputs_of(asked, answered.arrays))
-        converted = [np.asarray(each) for each in given]
-    except Exception as error:
-        said = str(error).splitlines()[0][:200]
-        return [Pair(asked.name, name, each, None, said) for name, each in zip(names, originals, strict=True)]
-    return [Pair(asked.name, *each) for each in zip(names, originals, converted, strict=True)]
+def asker(answered: Answered, work: Path, request: Request, most_bytes: int) -> Ask:
+    """Asks it in the sandbox where there is one."""
+
+    def ask(questions: Sequence[Asked]) -> Answered:
+        folder = work / f"served-{len(list(work.glob('served-*')))}"
+        folder.mkdir()
+        shown = Request(
+            format="", model="", scratch="", limits=request.limits, asked=tuple(dict(each.inputs) for each in questions)
+        )
+        (answered.folder / hostile.ARRAYS).chmod(0o644)
+        task = cells.Task(
+            shown, _alone(answered.model, folder), hostile.MODEL, answered.folder / hostile.ARRAYS, most_bytes, False, "served"
+        )
+        return hostile.unpack(cells.run(task, folder), folder, most_bytes, hostile.ASKED)
+
+    return ask
+
+
+def _alone(model: Path, folder: Path) -> Path:
+    """The model in a folder of its own, readable for nobody."""
+    shown = folder / "model"
+    shown.mkdir(mode=0o755)
+    (shown / model.name).hardlink_to(model)
+    model.chmod(0o644)
+    return shown
+
+
+def _pairs(original: Answered, questions: Sequence[Asked], answered: Answered) -> list[Pair]:
+    outputs = next((list(each.outputs) for each in answered.report.probes if each.outputs), None)
+    if outputs is None:
+        said = next((each.refused for each in answered.report.probes), "")
+        raise failed(f"the converted model answers nothing that the original answers: {said}")
+    found: list[Pair] = []
+    for asked, told in zip(questions, answered.report.probes, strict=True):
+        answers = _answers(original, asked)
+        if len(answers) != len(outputs):
+            raise failed(f"the original has {len(answers)} outputs and the converted model {len(outputs)}: {', '.join(outputs)}")
+        for name, each in zip(outputs, answers, strict=True):
+            converted = answered.arrays[told.outputs[name]] if told.outputs else None
+            found.append(Pair(asked.name, name, each, converted, told.refused))
+    return found
+
+
+def _answers(original: Answered, asked: Asked) -> list[np.ndarray]:
+    return [original.arrays[key] for _, key in sorted(asked.outputs.items(), key=lambda item: int(item[0]))]
 
 
 def hold(found: Sequence[Difference], tolerance: Tolerance) -> None:
