@@ -79,8 +79,11 @@ def resolve(module: str, name: str) -> Any:
     """The thing itself; UnsafePickle when it is not allowed."""
     if not may_name(module, name):
         raise UnsafePickle([f"{module}.{name}"])
-    found = getattr(importlib.import_module(module), name)
     whole = f"{module}.{name}"
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ValueError(f"it needs {whole}, which the libraries here do not have") from None
     if whole in EXACT or isinstance(found, np.ufunc) or _is_class_of_its_own(found):
         return found
     if name.startswith(CYTHON):

@@ -40,14 +40,19 @@ class _Saved(_TensorFlow):
     def __init__(self, path: str) -> None:
         import tensorflow as tf  # noqa: PLC0415
 
-        self.loaded = tf.saved_model.load(path)  # kept: its variables die with it
+        self.path, self.loaded = path, tf.saved_model.load(path)  # kept: its variables die with it
         if SIGNATURE not in self.loaded.signatures:
             raise ValueError(f"the SavedModel has no signature {SIGNATURE}, only {', '.join(self.loaded.signatures) or 'none'}")
         self.function = self.loaded.signatures[SIGNATURE]
-        self.outputs = list(self.function.structured_outputs)
+        self.outputs = sorted(self.function.structured_outputs)
 
     def convert(self, target: Path) -> None:
-        _write(self.function, list(self.function.structured_input_signature[1].values()), self.outputs, target)
+        from tf2onnx import tf_loader  # noqa: PLC0415
+
+        graph, given, outputs, names = tf_loader.from_saved_model(
+            self.path, None, None, signatures=[SIGNATURE], return_tensors_to_rename=True
+        )
+        _write(graph, given, outputs, names, target)
 
 
 class _Keras(_TensorFlow):
@@ -64,23 +69,22 @@ class _Keras(_TensorFlow):
             return dict(zip(self.outputs, answer if isinstance(answer, list | tuple) else [answer], strict=True))
 
         self.function = tf.function(called).get_concrete_function(**{each.name: each for each in given})
-        self.given = given
 
     def convert(self, target: Path) -> None:
-        _write(self.function, self.given, self.outputs, target)
+        from tf2onnx import tf_loader  # noqa: PLC0415
+
+        given = [tensor.name for tensor in self.function.inputs if tensor.dtype.name != "resource"]
+        outputs = [self.function.structured_outputs[name].name for name in self.outputs]
+        names = {name: name.partition(":")[0] for name in given} | dict(zip(outputs, self.outputs, strict=True))
+        _write(tf_loader.from_function(self.function, given, outputs), given, outputs, names, target)
 
 
-def _write(function: Any, given: list[Any], outputs: list[str], target: Path) -> None:
+def _write(graph: Any, given: list[str], outputs: list[str], names: Mapping[str, str], target: Path) -> None:
+    """`names`: tensor of the graph -> what it is called in ONNX."""
     import tf2onnx  # noqa: PLC0415
-    from tf2onnx import tf_loader  # noqa: PLC0415
 
-    names_in = [tensor.name for tensor in function.inputs if tensor.dtype.name != "resource"]
-    names_out = [function.structured_outputs[name].name for name in outputs]
-    frozen = tf_loader.from_function(function, names_in, names_out)
-    plain = {name: name.partition(":")[0] for name in names_in} | dict(zip(names_out, outputs, strict=True))
     made, _ = tf2onnx.convert._convert_common(  # noqa: SLF001 - the public ways in take a model, not a signature
-        frozen, name="imported", opset=OPSET, input_names=names_in, output_names=names_out, output_path=None,
-        tensors_to_rename=plain,
+        graph, name="imported", opset=OPSET, input_names=given, output_names=outputs, output_path=None,
+        tensors_to_rename=dict(names),
     )  # fmt: skip
     target.write_bytes(made.SerializeToString())
-    assert len(given) == len(names_in)
