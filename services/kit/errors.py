@@ -124,6 +124,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.SANDBOX_UNAVAILABLE: Entry(_C.FAILED_PRECONDITION, "Processes cannot be confined on this machine."),
     Reason.LOAD_FAILED: Entry(_C.FAILED_PRECONDITION, "The serving node could not load the version."),
     Reason.WARMUP_FAILED: Entry(_C.FAILED_PRECONDITION, "The version loaded but failed its warm-up request."),
+    Reason.ENVIRONMENT_FAILED: Entry(_C.FAILED_PRECONDITION, "The recorded environment cannot be built here."),
     Reason.NOT_LEADER: Entry(_C.UNAVAILABLE, "Another instance leads; try again."),
     Reason.NO_CAPACITY: Entry(_C.RESOURCE_EXHAUSTED, "No node has room for the version."),
     Reason.STORAGE_FULL: Entry(_C.RESOURCE_EXHAUSTED, "The disk or the store is full."),

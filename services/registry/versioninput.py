@@ -17,6 +17,8 @@ from services.registry.tritonconfig import CONFIG_PATH
 
 MAX_WAIT_US = 10_000_000
 MAX_PARAMETERS = 64 * 1024  # bytes of lineage.parameters as JSON: they are answered with every list of versions
+MAX_EVIDENCE = 200
+EVIDENCE_FOLDER = "evidence/"
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
 
@@ -59,6 +61,8 @@ class FileInput(BaseModel):
             raise refuse("bound", f"must be ROLE_CONFIG, as {CONFIG_PATH} is the serving configuration")
         if value == pb.File.ROLE_CONFIG and not is_config and "path" in info.data:
             raise refuse("bound", f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
+        if value == pb.File.ROLE_EVIDENCE and not info.data.get("path", EVIDENCE_FOLDER).startswith(EVIDENCE_FOLDER):
+            raise refuse("bound", f"must not be ROLE_EVIDENCE: the paths of evidence begin with {EVIDENCE_FOLDER!r}")
         return value
 
 
@@ -175,6 +179,14 @@ class VersionInput(BaseModel):
             parts = path.split("/")
             if any("/".join(parts[:cut]) in paths for cut in range(1, len(parts))):
                 raise refuse("bound", f"{path!r} lies inside another path that is a file")
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _evidence_is_bounded(cls, value: list[FileInput]) -> list[FileInput]:
+        found = sum(file.role == pb.File.ROLE_EVIDENCE for file in value)
+        if found > MAX_EVIDENCE:
+            raise refuse("bound", f"must have at most {MAX_EVIDENCE} files of evidence, not {found}")
         return value
 
     @field_validator("metrics")

@@ -2,6 +2,7 @@
 
     manifest = discover("s3://bucket/clicks")               files with digests, columns; reads everything once
     for batch in part(manifest, Splits(), Part.TRAIN): ...  name -> array, streamed, verified
+    for batch in shard(manifest, Splits(), "train", rank=1, world_size=4, shuffle=10_000, seed=3, epoch=0): ...
     kept = await snapshot(manifest, store)                  into the blob store, by digest
     read(await recorded(store, kept.digest), source=Stored(store))
 
@@ -15,6 +16,7 @@ from services.trainer.data.discovery import discover
 from services.trainer.data.manifest import File, Manifest, differences
 from services.trainer.data.reading import read, rebatched
 from services.trainer.data.references import ReferenceTap
+from services.trainer.data.sharding import shard
 from services.trainer.data.snapshots import Kept, Stored, recorded, snapshot
 from services.trainer.data.sources import Places, Source
 from services.trainer.data.splits import PARTS, Part, Splits, part
@@ -38,5 +40,6 @@ __all__ = [
     "read",
     "rebatched",
     "recorded",
+    "shard",
     "snapshot",
 ]
