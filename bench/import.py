@@ -3,10 +3,13 @@
     .venv/bin/python -m bench.import [--only torch] [--calls 40]
 
 Models of every source, most of them trained on the spot, go through the recipe "import" as a job would run it: sandbox,
-conversion, comparison over all outputs and edge batches. `max` and `mean` are the worst over those, relative to the scale of
-the output they are of: the largest number that the original gives there for ordinary batches, or in that batch if that is
-larger. Probes that a model was told not to be judged on are left out of `max` and named. Latencies are medians for batches
-of 8 rows, one caller, one thread each: the original in this process, and a real Triton over gRPC on this machine.
+conversion, comparison over all outputs and edge batches. `max` and `mean` are the worst over those, relative to the
+scale of
+the output they are of: the largest number that the original gives there for ordinary batches, or in that batch if
+that is
+larger. Probes that a model was told not to be judged on are left out of `max` and named. Latencies are medians for
+batches
+of 4 rows, one caller, one thread each: the original in this process, and a real Triton over gRPC on this machine.
 The last line is one JSON object. `worst_rel_diff` is the largest `max` of all models.
 """
 
@@ -33,7 +36,7 @@ from tests.support import attacks
 from tests.support.imports import imported
 from tests.support.triton import Triton
 
-BATCH = 8
+BATCH = 4
 HEAD = f"{'source':13} {'model':31} {'max':>8} {'mean':>8} {'original':>9} {'served':>8}  remarks"
 
 
@@ -107,7 +110,9 @@ def _median(act: Callable[[], Any], calls: int) -> float:
 
 
 def wrong_conversion(folder: Path) -> str:
-    """A module that answers a thousandth more while it is exported; the message that refuses it, empty if nothing does."""
+    """A module that answers a thousandth more while it is exported; the message that refuses it, empty if nothing
+    does.
+    """
     import torch
 
     from bench.import_models import _beside

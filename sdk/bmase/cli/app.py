@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, inference, jobs, models, monitoring, papers, push, releases, routes, serving
+from bmase.cli import admin, exits, imports, inference, jobs, models, monitoring, papers, push, releases, routes,
+serving
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError
@@ -62,6 +63,7 @@ WORK, TRAFFIC, REST = "Models", "Serving", "More"
 app.add_typer(push.app)
 app.add_typer(papers.app)
 app.add_typer(jobs.training)
+app.add_typer(imports.app)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)

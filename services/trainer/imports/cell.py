@@ -26,7 +26,9 @@ Work = Callable[[Request, Path], dict[str, Any]]
 
 
 def main(path: str, work: Work) -> None:
-    """`work` fills a folder and gives a report. Standard output is the way out; what libraries print goes to standard error."""
+    """`work` fills a folder and gives a report. Standard output is the way out; what libraries print goes to
+    standard error.
+    """
     out = os.dup(1)
     os.dup2(2, 1)
     request = Request.read(Path(path))
@@ -105,7 +107,11 @@ def _kind(error: Exception) -> str:
 def words(error: BaseException) -> str:
     """One line."""
     said = " ".join(str(error).split())
-    text = said if type(error).__name__ in {"UnsafePickle", "NeedsInput", "ValueError"} else f"{type(error).__name__}: {said}"
+    text = (
+        said
+        if type(error).__name__ in {"UnsafePickle", "NeedsInput", "ValueError"}
+        else f"{type(error).__name__}: {said}"
+    )
     return text[:MAX_WORDS]
 
 

@@ -41,7 +41,8 @@ class Task:
 def run(task: Task, work: Path, interpreter: Interpreter | None = None) -> Path:
     """The tar that came out, in `work`, of which nothing was looked at.
 
-    DomainError: SANDBOX_UNAVAILABLE when the format is code and nothing can be confined here; CONVERSION_FAILED when the
+    DomainError: SANDBOX_UNAVAILABLE when the format is code and nothing can be confined here; CONVERSION_FAILED when
+    the
     process died, took too long or said too much.
     """
     python = interpreter or Interpreter.own()
@@ -52,9 +53,13 @@ def run(task: Task, work: Path, interpreter: Interpreter | None = None) -> Path:
     out = work / "answer.tar"
     limits = task.request.limits
     try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd="/")
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd="/"
+        )
     except OSError as error:
-        raise DomainError(Reason.SANDBOX_UNAVAILABLE, f"the process for the foreign model cannot be started: {error}") from error
+        raise DomainError(
+            Reason.SANDBOX_UNAVAILABLE, f"the process for the foreign model cannot be started: {error}"
+        ) from error
     with process:
         _follow(process, out, task.most_bytes, limits.seconds + GRACE_SECONDS)
     return out
@@ -66,19 +71,25 @@ def _confined(task: Task, work: Path, python: Interpreter) -> tuple[list[str], M
     if task.examples is not None:
         request, shown = replace(request, examples=EXAMPLES), {**shown, task.examples: EXAMPLES}
     _written(request, work)
-    words = sandbox.command(python, ["-m", f"{PACKAGE}.{task.module}", REQUEST], shown, request.limits.scratch_bytes, {})
+    words = sandbox.command(
+        python, ["-m", f"{PACKAGE}.{task.module}", REQUEST], shown, request.limits.scratch_bytes, {}
+    )
     return words, {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
 
 
 def _bare(task: Task, work: Path, python: Interpreter) -> tuple[list[str], Mapping[str, str]]:
-    """Without the sandbox, for files that hold no code: still a process of its own with limits and an empty environment."""
+    """Without the sandbox, for files that hold no code: still a process of its own with limits and an empty
+    environment.
+    """
     scratch = work / "scratch"
     scratch.mkdir()
     path = str(task.folder / task.path)
     examples = str(task.examples or "")
     _written(replace(task.request, model=path, scratch=str(scratch), examples=examples, filtered=False), work)
     root = str(sandbox.code_root())
-    return [str(python.python), "-m", f"{PACKAGE}.{task.module}", str(work / "request.json")], sandbox.environment(str(scratch), root)
+    return [str(python.python), "-m", f"{PACKAGE}.{task.module}", str(work / "request.json")], sandbox.environment(
+        str(scratch), root
+    )
 
 
 def _inside(folder: str, path: str) -> str:
@@ -115,7 +126,9 @@ def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: flo
     if late:
         raise failed(f"it was still at work after {seconds:.0f} s", "Give it more time with the parameter `seconds`.")
     if over.is_set():
-        raise failed(f"it sent more than {most >> 20} MiB", "Import it in parts, or convert it where there is more room.")
+        raise failed(
+            f"it sent more than {most >> 20} MiB", "Import it in parts, or convert it where there is more room."
+        )
     if process.returncode != 0:
         raise failed(_death(process.returncode, words), "The parameters `memory_gib` and `seconds` set its limits.")
 

@@ -1,7 +1,8 @@
 """How far a converted model's answers are from the original's. Pure: arrays in, figures and a verdict out.
 
 A difference is judged against the *scale* of its output: the largest finite number that the original gives there for
-ordinary batches, or for this batch if that is larger. `rel` is the largest difference divided by the scale; it is 0 where both
+ordinary batches, or for this batch if that is larger. `rel` is the largest difference divided by the scale; it is 0
+where both
 are the same. Numbers by number, a relative difference says nothing around zero, and zero is where most logits are.
 """
 
@@ -50,7 +51,9 @@ class Pair:
 
 
 def compare(pairs: Sequence[Pair], tolerance: Tolerance, skip: Sequence[str] = ()) -> list[Difference]:
-    """One difference a pair, in order. What is in `skip` is measured and not judged; so is an empty batch that fails."""
+    """One difference a pair, in order. What is in `skip` is measured and not judged; so is an empty batch that
+    fails.
+    """
     ordinary: dict[str, float] = {}
     for pair in pairs:
         if pair.probe.startswith(ORDINARY):
@@ -80,7 +83,9 @@ def magnitude(array: np.ndarray) -> float:
 def _one(pair: Pair, ordinary: float, tolerance: Tolerance, skipped: bool) -> Difference:
     if pair.converted is None:
         unjudged = skipped or pair.probe == EMPTY
-        return Difference(pair.probe, pair.output, np.inf, np.inf, np.inf, 0.0, False, f"it fails: {pair.error}", unjudged)
+        return Difference(
+            pair.probe, pair.output, np.inf, np.inf, np.inf, 0.0, False, f"it fails: {pair.error}", unjudged
+        )
     original, converted = _aligned(pair.original, pair.converted)
     if original.size == converted.size == 0:
         return Difference(pair.probe, pair.output, 0.0, 0.0, 0.0, 0.0, True)  # what shape nothing has is no answer
@@ -101,7 +106,7 @@ def _aligned(original: np.ndarray, converted: np.ndarray) -> tuple[np.ndarray, n
     return original, converted
 
 
-def _numbers(
+def _numbers(  # noqa: PLR0917 - one call, in order
     pair: Pair, original: np.ndarray, converted: np.ndarray, ordinary: float, tolerance: Tolerance, skipped: bool
 ) -> Difference:
     a, b = original.astype(np.float64), converted.astype(np.float64)

@@ -1,4 +1,5 @@
-"""What a process gives up before it opens a foreign model: more memory, files and time than its limits, and system calls.
+"""What a process gives up before it opens a foreign model: more memory, files and time than its limits, and system
+calls.
 
 It cannot start another process or program afterwards, so its memory is bounded by its own address space, the scratch
 folder and 64 MiB of shared memory. `python -m` of this module tries it out and ends with 0.
@@ -19,11 +20,14 @@ FORBIDDEN = (
     "fork", "vfork", "execve", "execveat",
     "socket", "connect", "bind", "listen", "accept", "accept4",
     "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_open", "pidfd_getfd", "kcmp",
-    "mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_tree", "move_mount", "fsopen", "fsmount", "fsconfig",
+    "mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_tree", "move_mount", "fsopen", "fsmount",
+    "fsconfig",
     "fspick", "mount_setattr", "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key",
-    "io_uring_setup", "io_uring_enter", "io_uring_register", "kexec_load", "kexec_file_load", "init_module", "finit_module",
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "kexec_load", "kexec_file_load", "init_module",
+    "finit_module",
     "delete_module", "name_to_handle_at", "open_by_handle_at", "swapon", "swapoff", "reboot", "acct", "quotactl",
-    "personality", "syslog", "sethostname", "setdomainname", "settimeofday", "clock_settime", "adjtimex", "iopl", "ioperm",
+    "personality", "syslog", "sethostname", "setdomainname", "settimeofday", "clock_settime", "adjtimex", "iopl",
+    "ioperm",
     "shmget", "shmat", "msgget", "semget", "mq_open", "memfd_create", "memfd_secret", "fanotify_init", "lookup_dcookie",
     "move_pages", "migrate_pages", "mbind", "vhangup", "nfsservctl", "landlock_create_ruleset",
 )  # fmt: skip
@@ -39,7 +43,9 @@ class Limits:
 
 
 def confine(limits: Limits, *, filtered: bool = True) -> None:
-    """For good: hard limits cannot be raised again, nor can a filter be taken off. OSError when something is not to be had."""
+    """For good: hard limits cannot be raised again, nor can a filter be taken off. OSError when something is not to
+    be had.
+    """
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.seconds),

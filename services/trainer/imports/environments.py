@@ -1,4 +1,6 @@
-"""An environment for TensorFlow, which shares its dependencies with nothing else: made by uv at its first use, then kept."""
+"""An environment for TensorFlow, which shares its dependencies with nothing else: made by uv at its first use, then
+kept.
+"""
 
 from __future__ import annotations
 
@@ -53,5 +55,5 @@ def _uv(*words: str) -> None:
         said = " ".join(done.stderr.split())[-400:]
         raise failed(
             f"the environment for TensorFlow could not be made: {said}",
-            "It is installed from the package index at its first use; or convert the model with tf2onnx and import the ONNX file.",
+            "It is installed from the package index at its first use. Or convert the model with tf2onnx, import the ONNX.",
         )

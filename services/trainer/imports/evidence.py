@@ -45,7 +45,8 @@ def description(imported: Imported) -> str:
     """One line for lists of versions."""
     title = TRAITS[imported.found.format].title
     kind = imported.answered.report.origin.get("class", "").rpartition(".")[2]
-    return f"imported from {title}{f', {kind}' if kind else ''}; differs by {compare.worst(imported.differences):.2g} at most"
+    worst = compare.worst(imported.differences)
+    return f"imported from {title}{f', {kind}' if kind else ''}; differs by {worst:.2g} at most"
 
 
 def notes(imported: Imported) -> dict[str, Any]:

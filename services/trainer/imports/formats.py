@@ -52,7 +52,7 @@ TRAITS = {
 }
 
 
-class Unknown(ValueError):
+class Unknown(ValueError):  # noqa: N818 - a state of affairs
     """The files are of no format that is known here, or of several."""
 
 
@@ -79,7 +79,9 @@ def detect(folder: Path, given: str = "") -> Found:
         return Found(Format(given), str(files[0]))
     if not found:
         raise Unknown(f"there is no {given or 'model of a known format'} among {named}")
-    raise Unknown(f"{len(found)} files could be the model: {', '.join(each.path for each in found[:5])}; give one of them")
+    raise Unknown(
+        f"{len(found)} files could be the model: {', '.join(each.path for each in found[:5])}; give one of them"
+    )
 
 
 def _of(folder: Path, path: Path) -> Found | None:

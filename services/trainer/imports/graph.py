@@ -24,7 +24,9 @@ def settle(path: Path, ranges: Ranges) -> tuple[list[Port], list[str]]:
     found = ports(model, ranges)
     fixed = [port.name for port in found if not isinstance(port.batch, str)]
     if fixed:
-        notes.append(f"takes batches of one size only: {', '.join(f'{port.name} {list(port.shape)}' for port in found)}")
+        notes.append(
+            f"takes batches of one size only: {', '.join(f'{port.name} {list(port.shape)}' for port in found)}"
+        )
     return found, notes
 
 

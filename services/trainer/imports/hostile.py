@@ -1,4 +1,6 @@
-"""What came out of the sandbox, taken for hostile: files of three names within their sizes, numbers, and a graph of standard nodes."""
+"""What came out of the sandbox, taken for hostile: files of three names within their sizes, numbers, and a graph of
+standard nodes.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ CONVERTED, ASKED = frozenset({REPORT, MODEL, ARRAYS}), frozenset({REPORT, ARRAYS
 
 
 def unpack(answer: Path, folder: Path, most_bytes: int, wanted: frozenset[str] = CONVERTED) -> Answered:
-    """The files as `wanted`, read; DomainError UNSAFE_PICKLE, INVALID_FIELD or CONVERSION_FAILED when there is no model, or something else than one."""
+    """The files as `wanted`, read; DomainError UNSAFE_PICKLE, INVALID_FIELD or CONVERSION_FAILED when there is no
+    model, or something else than one.
+    """
     try:
         names = _extract(answer, folder, most_bytes)
         report = Report.model_validate_json((folder / REPORT).read_bytes())
@@ -95,7 +99,12 @@ def _extract(answer: Path, folder: Path, most: int) -> set[str]:
     with tarfile.open(answer, "r:") as archive:
         for member in archive:
             bound = REPORT_BYTES if member.name == REPORT else most
-            if member.name not in {REPORT, MODEL, ARRAYS} or not member.isreg() or member.size > bound or member.name in found:
+            if (
+                member.name not in {REPORT, MODEL, ARRAYS}
+                or not member.isreg()
+                or member.size > bound
+                or member.name in found
+            ):
                 raise ValueError(f"a member {member.name[:100]!r} of {member.size} bytes")
             content = archive.extractfile(member)
             assert content is not None
@@ -109,7 +118,7 @@ def _refusal(told: Refusal) -> DomainError:
         return DomainError(
             Reason.UNSAFE_PICKLE,
             f"the pickle is refused: {told.message}",
-            hint="Nothing of it was run. If this is your own model, save it with plain classes of its library, or export it to ONNX.",
+            hint="Nothing of it was run. If it is your own, save it with plain classes of its library, or export it to ONNX.",
         )
     if told.kind == "needs":
         return DomainError(Reason.INVALID_FIELD, told.message, field='job.parameters["inputs"]')
@@ -140,8 +149,10 @@ def check(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except Exception as error:
         raise failed(f"the graph is not valid: {str(error).splitlines()[0][:300]}") from None
-    graphs = list(_graphs(model.graph)) + [function for function in model.functions]
-    strange = {node.domain for graph in graphs for node in graph.node} - DOMAINS - {each.domain for each in model.functions}
+    graphs = list(_graphs(model.graph)) + list(model.functions)
+    strange = (
+        {node.domain for graph in graphs for node in graph.node} - DOMAINS - {each.domain for each in model.functions}
+    )
     if strange:
         raise failed(f"it has nodes of {', '.join(sorted(strange))}, which no server here computes")
     outside = [

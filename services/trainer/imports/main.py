@@ -70,14 +70,18 @@ def _found(folder: Path, given: str) -> Found:
         return detect(folder, given)
     except Unknown as error:
         known = ", ".join(Format)
-        raise DomainError(Reason.INVALID_MODEL_FILE, str(error), hint=f"The parameter `format` is one of {known}.") from None
+        raise DomainError(
+            Reason.INVALID_MODEL_FILE, str(error), hint=f"The parameter `format` is one of {known}."
+        ) from None
 
 
 def _request(run: Run, parameters: ImportParameters, found: Found) -> Request:
     limits = Limits(int(parameters.memory_gib * (1 << 30)), parameters.seconds, MOST_BYTES)
     return Request(
-        format=found.format, model="", scratch="", limits=limits, module=parameters.module, arguments=parameters.arguments,
-        inputs={name: each.model_dump(exclude_none=True) for name, each in parameters.inputs.items()}, task=parameters.task,
+        format=found.format, model="", scratch="", limits=limits, module=parameters.module,
+        arguments=parameters.arguments,
+        inputs={name: each.model_dump(exclude_none=True) for name, each in parameters.inputs.items()},
+        task=parameters.task,
         batches=parameters.batches, seed=run.seed,
     )  # fmt: skip
 

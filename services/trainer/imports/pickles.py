@@ -1,8 +1,11 @@
 """Pickles that may only ask for what models of scikit-learn and its like are made of.
 
-A pickle is a program: it names functions and has them called. It is gone through twice. `rehearse` runs it with a dummy in the
-place of everything that it names, so that all names are known and nothing was called; it uses Python's own interpreter of
-pickles, not a parser that could read them differently. `load` then resolves only what is allowed. Neither makes a hostile
+A pickle is a program: it names functions and has them called. It is gone through twice. `rehearse` runs it with a
+dummy in the
+place of everything that it names, so that all names are known and nothing was called; it uses Python's own
+interpreter of
+pickles, not a parser that could read them differently. `load` then resolves only what is allowed. Neither makes a
+hostile
 pickle harmless (an allowed constructor can still be asked for a terabyte): both run inside the sandbox.
 """
 
@@ -21,7 +24,8 @@ NUMPY_CORE = ("numpy.core", "numpy._core")
 EXACT = frozenset(
     [
         *(f"builtins.{name}" for name in (
-            "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex",
+            "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes",
+            "bytearray", "complex",
             "slice", "range",
         )),
         *(f"{core}.multiarray.{name}" for core in NUMPY_CORE for name in ("_reconstruct", "scalar")),
@@ -43,13 +47,19 @@ EXACT = frozenset(
 PACKAGES = ("sklearn", "xgboost.sklearn", "lightgbm.sklearn", "xgboost.compat", "lightgbm.compat")
 CYTHON = "__pyx_unpickle_"
 # They read files, go to the network, or call what they are told to call.
-NEVER = ("sklearn.datasets", "sklearn.externals", "sklearn.utils._testing", "sklearn.utils.parallel", "sklearn.utils.fixes",
-         "sklearn.utils._mocking")
+NEVER = (
+    "sklearn.datasets",
+    "sklearn.externals",
+    "sklearn.utils._testing",
+    "sklearn.utils.parallel",
+    "sklearn.utils.fixes",
+    "sklearn.utils._mocking",
+)
 # How many bytes of an array follow in joblib's files depends on these, so they are real in a rehearsal as well.
 REAL = {"numpy.dtype": np.dtype, "joblib.numpy_pickle.NumpyArrayWrapper": numpy_pickle.NumpyArrayWrapper}
 
 
-class UnsafePickle(Exception):
+class UnsafePickle(Exception):  # noqa: N818 - what it is
     """The pickle names what no model of its kind needs; `names` are module.name."""
 
     def __init__(self, names: list[str]) -> None:

@@ -49,8 +49,12 @@ class Probe:
     inputs: Arrays
 
 
-def make(ports: Sequence[Port], batches: Sequence[int], seed: int, examples: Mapping[str, np.ndarray] | None = None) -> list[Probe]:
-    """All questions. `examples` (name -> [rows, ...]) are drawn from, and scaled for the extremes, instead of random numbers."""
+def make(
+    ports: Sequence[Port], batches: Sequence[int], seed: int, examples: Mapping[str, np.ndarray] | None = None
+) -> list[Probe]:
+    """All questions. `examples` (name -> [rows, ...]) are drawn from, and scaled for the extremes, instead of random
+    numbers.
+    """
     maker = _Maker(ports, np.random.default_rng(seed), dict(examples or {}))
     fixed = next((port.batch for port in ports if isinstance(port.batch, int)), None)
     sizes = list(dict.fromkeys(batches)) if fixed is None else [fixed]

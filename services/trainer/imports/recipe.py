@@ -10,7 +10,18 @@ from services.trainer.imports.formats import Format
 from services.trainer.recipes.recipe import Parameters, Place, Recipe
 
 EXAMPLES = "examples"  # the second source, which a job may leave out
-PROBES = ("zeros", "negative", "tiny", "large", "not a number", "lowest", "highest", "short rows", "long rows", "no rows")
+PROBES = (
+    "zeros",
+    "negative",
+    "tiny",
+    "large",
+    "not a number",
+    "lowest",
+    "highest",
+    "short rows",
+    "long rows",
+    "no rows",
+)
 
 
 class Input(BaseModel):
@@ -36,7 +47,8 @@ class ImportParameters(Parameters):
 
     format       one of `Format`; empty: by names and first bytes of the files
     module       FILE:FUNCTION beside a state dict, which returns its module; called with `arguments`
-    inputs       name -> dtype, shape, and bounds of what is drawn; for state dicts, TorchScript, and tables of named columns
+    inputs       name -> dtype, shape, and bounds of what is drawn; for state dicts, TorchScript, and tables of named
+    columns
     task         of a Hugging Face directory, where its architecture does not tell: for example "feature-extraction"
     rtol, atol   tolerances instead of the format's
     batches      sizes that are compared, beside the edges
@@ -45,8 +57,8 @@ class ImportParameters(Parameters):
 
     format: Literal["", *Format] = ""  # type: ignore[valid-type]
     module: str = Field("", pattern=r"^([A-Za-z_]\w*(:[A-Za-z_]\w*)?)?$")
-    arguments: dict[str, Any] = {}
-    inputs: dict[str, Input] = {}
+    arguments: dict[str, Any] = Field({})
+    inputs: dict[str, Input] = Field({})
     task: str = Field("", pattern=r"^[a-z-]{0,40}$")
     rtol: float | None = Field(None, ge=0, le=1)
     atol: float | None = Field(None, ge=0)
@@ -56,7 +68,7 @@ class ImportParameters(Parameters):
     seconds: int = Field(600, ge=1, le=86_400)
 
 
-IMPORT = Recipe(
+RECIPE = Recipe(
     name="import",
     title="A foreign model, converted to ONNX and compared with the original",
     main="services.trainer.imports.main:main",

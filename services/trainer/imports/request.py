@@ -13,7 +13,9 @@ from services.trainer.imports.confine import Limits
 
 @dataclass(frozen=True)
 class Request:
-    """`inputs`: name -> {"dtype", "shape", "low", "high"}, for formats that do not tell them. See `recipe` for the rest."""
+    """`inputs`: name -> {"dtype", "shape", "low", "high"}, for formats that do not tell them. See `recipe` for the
+    rest.
+    """
 
     format: str
     model: str  # the file, or the folder
@@ -36,4 +38,11 @@ class Request:
     @classmethod
     def read(cls, path: Path) -> Request:
         told = json.loads(path.read_text("utf-8"))
-        return cls(**{**told, "limits": Limits(**told["limits"]), "batches": tuple(told["batches"]), "asked": tuple(told["asked"])})
+        return cls(
+            **{
+                **told,
+                "limits": Limits(**told["limits"]),
+                "batches": tuple(told["batches"]),
+                "asked": tuple(told["asked"]),
+            }
+        )

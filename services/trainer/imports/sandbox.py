@@ -43,9 +43,15 @@ class Interpreter:
 
 
 def command(
-    interpreter: Interpreter, arguments: Sequence[str], shown: Mapping[Path, str], scratch_bytes: int, env: Mapping[str, str]
+    interpreter: Interpreter,
+    arguments: Sequence[str],
+    shown: Mapping[Path, str],
+    scratch_bytes: int,
+    env: Mapping[str, str],
 ) -> list[str]:
-    """The command line that runs the interpreter inside; `shown` are further files: where they lie -> where they are seen."""
+    """The command line that runs the interpreter inside; `shown` are further files: where they lie -> where they are
+    seen.
+    """
     root = os.geteuid() == 0
     views = {**{path: str(path) for path in _roots(interpreter)}, **_source(), **shown}
     words = [str(bwrap()), "--die-with-parent", "--new-session", "--clearenv", *_namespaces(root), *_system()]
@@ -53,7 +59,18 @@ def command(
         words += [*_parents(seen), "--ro-bind", str(path), seen]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--size", str(SHARED_MEMORY), "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
-    words += ["--size", str(scratch_bytes), "--perms", "1777", "--tmpfs", SCRATCH, "--remount-ro", "/", "--chdir", SCRATCH]
+    words += [
+        "--size",
+        str(scratch_bytes),
+        "--perms",
+        "1777",
+        "--tmpfs",
+        SCRATCH,
+        "--remount-ro",
+        "/",
+        "--chdir",
+        SCRATCH,
+    ]
     for name, value in {**environment(SCRATCH, CODE), **env}.items():
         words += ["--setenv", name, value]
     return [*words, "--", *(_to_nobody() if root else ()), str(interpreter.python), *arguments]
@@ -115,7 +132,17 @@ def _namespaces(root: bool) -> list[str]:
     words = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if root:
         # Needed by setpriv to become nobody; it gives them up with the rest.
-        return [*words, "--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]
+        return [
+            *words,
+            "--cap-drop",
+            "ALL",
+            "--cap-add",
+            "CAP_SETUID",
+            "--cap-add",
+            "CAP_SETGID",
+            "--cap-add",
+            "CAP_SETPCAP",
+        ]
     return [*words, "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
 
 

@@ -1,6 +1,8 @@
-"""The converted model, asked what the original was asked, in a process of its own as well: onnxruntime can die of a question.
+"""The converted model, asked what the original was asked, in a process of its own as well: onnxruntime can die of a
+question.
 
-`python -m services.trainer.imports.served REQUEST`. An LSTM that is given no rows aborts the whole process, for example.
+`python -m services.trainer.imports.served REQUEST`. An LSTM that is given no rows aborts the whole process, for
+example.
 """
 
 from __future__ import annotations

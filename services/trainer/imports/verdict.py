@@ -58,7 +58,13 @@ def asker(answered: Answered, work: Path, request: Request, most_bytes: int) -> 
         )
         (answered.folder / hostile.ARRAYS).chmod(0o644)
         task = cells.Task(
-            shown, _alone(answered.model, folder), hostile.MODEL, answered.folder / hostile.ARRAYS, most_bytes, False, "served"
+            shown,
+            _alone(answered.model, folder),
+            hostile.MODEL,
+            answered.folder / hostile.ARRAYS,
+            most_bytes,
+            False,
+            "served",
         )
         return hostile.unpack(cells.run(task, folder), folder, most_bytes, hostile.ASKED)
 
@@ -83,7 +89,9 @@ def _pairs(original: Answered, questions: Sequence[Asked], answered: Answered) -
     for asked, told in zip(questions, answered.report.probes, strict=True):
         answers = _answers(original, asked)
         if len(answers) != len(outputs):
-            raise failed(f"the original has {len(answers)} outputs and the converted model {len(outputs)}: {', '.join(outputs)}")
+            raise failed(
+                f"the original has {len(answers)} outputs and the converted model {len(outputs)}: {', '.join(outputs)}"
+            )
         for name, each in zip(outputs, answers, strict=True):
             converted = answered.arrays[told.outputs[name]] if told.outputs else None
             found.append(Pair(asked.name, name, each, converted, told.refused))
@@ -103,7 +111,8 @@ def hold(found: Sequence[Difference], tolerance: Tolerance) -> None:
     more = f"; and {len(beyond) - SHOWN} more" if len(beyond) > SHOWN else ""
     raise DomainError(
         Reason.CONVERSION_DIFFERS,
-        f"the converted model does not answer as the original (rtol {tolerance.rtol:g}, atol {tolerance.atol:g}): {places}{more}",
+        f"the converted model does not answer as the original (rtol {tolerance.rtol:g}, atol {tolerance.atol:g}):"
+        f" {places}{more}",
         hint="If these differences do not matter to you, raise `rtol` or `atol`, or name probes in `unjudged`; "
         "give `examples` if the made-up inputs are nothing that the model would ever see.",
         metadata={"probe": beyond[0].probe, "output": beyond[0].output, "rel": f"{beyond[0].rel:.3g}"},

@@ -58,7 +58,10 @@ class _Boosted(Original):
     @property
     def origin(self) -> dict[str, str]:
         package = "xgboost-cpu" if self.library == "xgboost" else "lightgbm"
-        return {"class": f"{type(self.model).__module__}.{type(self.model).__name__}", **versions(package, "onnxmltools")}
+        return {
+            "class": f"{type(self.model).__module__}.{type(self.model).__name__}",
+            **versions(package, "onnxmltools"),
+        }
 
     def convert(self, target: Path) -> None:
         from onnxmltools import convert_lightgbm, convert_xgboost  # noqa: PLC0415

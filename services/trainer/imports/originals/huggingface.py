@@ -1,4 +1,6 @@
-"""Directories as Hugging Face's libraries save them: config.json and safetensors, read from here only and without their code."""
+"""Directories as Hugging Face's libraries save them: config.json and safetensors, read from here only and without
+their code.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ class _Onnx(Original):
         self.model = onnx.load(str(path))  # external data from beside it: no path of theirs leads out of its folder
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         opsets = ", ".join(f"{each.domain or 'ai.onnx'} {each.version}" for each in self.model.opset_import)
-        self._origin = {"opsets": opsets, "producer": f"{self.model.producer_name} {self.model.producer_version}".strip()}
+        self._origin = {
+            "opsets": opsets,
+            "producer": f"{self.model.producer_name} {self.model.producer_version}".strip(),
+        }
 
     @property
     def origin(self) -> dict[str, str]:

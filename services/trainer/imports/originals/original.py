@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 
-class NeedsInput(ValueError):
+class NeedsInput(ValueError):  # noqa: N818 - what is missing, not a defect
     """The format does not tell what the model takes: the parameter `inputs` has to."""
 
 

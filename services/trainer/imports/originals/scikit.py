@@ -36,13 +36,19 @@ class _Scikit(Original):
         by_name = bool(getattr(model, "feature_names_in_", ())) if len(self.columns) > 1 else False
         self.frame = by_name or len(self.columns) > 1
         if not self.frame and self.width is None:
-            raise NeedsInput('the model does not tell how many columns it takes: give inputs={"x": {"shape": [-1, COLUMNS]}}')
+            raise NeedsInput(
+                'the model does not tell how many columns it takes: give inputs={"x": {"shape": [-1, COLUMNS]}}'
+            )
 
     @property
     def origin(self) -> dict[str, str]:
         # The version that wrote it is in the pickle's state.
         wrote = str(getattr(self.model, "__getstate__", dict)().get("_sklearn_version", ""))
-        return {"class": _described(self.model), "written with": wrote, **versions("scikit-learn", "skl2onnx", "joblib")}
+        return {
+            "class": _described(self.model),
+            "written with": wrote,
+            **versions("scikit-learn", "skl2onnx", "joblib"),
+        }
 
     def convert(self, target: Path) -> None:
         from skl2onnx import convert_sklearn  # noqa: PLC0415
@@ -60,10 +66,18 @@ class _Scikit(Original):
 
     def _types(self) -> list[tuple[str, Any]]:
         from skl2onnx.common.data_types import (  # noqa: PLC0415
-            DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType,
+            DoubleTensorType,
+            FloatTensorType,
+            Int64TensorType,
+            StringTensorType,
         )  # fmt: skip
 
-        kinds = {"float32": FloatTensorType, "float64": DoubleTensorType, "int64": Int64TensorType, "str": StringTensorType}
+        kinds = {
+            "float32": FloatTensorType,
+            "float64": DoubleTensorType,
+            "int64": Int64TensorType,
+            "str": StringTensorType,
+        }
         if self.frame:
             return [(name, kinds[dtype]([None, 1])) for name, dtype in self.columns.items()]
         name, dtype = next(iter(self.columns.items()), (X, "float32"))

@@ -42,7 +42,9 @@ class _Saved(_TensorFlow):
 
         self.path, self.loaded = path, tf.saved_model.load(path)  # kept: its variables die with it
         if SIGNATURE not in self.loaded.signatures:
-            raise ValueError(f"the SavedModel has no signature {SIGNATURE}, only {', '.join(self.loaded.signatures) or 'none'}")
+            raise ValueError(
+                f"the SavedModel has no signature {SIGNATURE}, only {', '.join(self.loaded.signatures) or 'none'}"
+            )
         self.function = self.loaded.signatures[SIGNATURE]
         self.outputs = sorted(self.function.structured_outputs)
 
@@ -83,7 +85,7 @@ def _write(graph: Any, given: list[str], outputs: list[str], names: Mapping[str,
     """`names`: tensor of the graph -> what it is called in ONNX."""
     import tf2onnx  # noqa: PLC0415
 
-    made, _ = tf2onnx.convert._convert_common(  # noqa: SLF001 - the public ways in take a model, not a signature
+    made, _ = tf2onnx.convert._convert_common(
         graph, name="imported", opset=OPSET, input_names=given, output_names=outputs, output_path=None,
         tensors_to_rename=dict(names),
     )  # fmt: skip

@@ -38,7 +38,8 @@ def _built(request: Request) -> torch.nn.Module:
     path = Path(request.model)
     if not request.module:
         raise NeedsInput(
-            f"{path.name} holds numbers only: put the .py file beside it and give module=FILE:FUNCTION, which returns the module"
+            f"{path.name} holds numbers only: put the .py file beside it and give module=FILE:FUNCTION, "
+            "which returns the module"
         )
     weights = _weights(path)
     sys.path.insert(0, str(path.parent))
@@ -125,7 +126,7 @@ class Module(_Torch):
 
     def convert(self, target: Path) -> None:
         tensors = tuple(self.inputs.tensors())
-        shapes = tuple({place: torch.export.Dim.DYNAMIC for place in each} for each in self.inputs.axes().values())
+        shapes = tuple(dict.fromkeys(each, torch.export.Dim.DYNAMIC) for each in self.inputs.axes().values())
         program = torch.onnx.export(
             self.module, tensors, dynamo=True, opset_version=OPSET, input_names=list(self.inputs.axes()),
             dynamic_shapes=shapes, verbose=False,
@@ -150,14 +151,19 @@ class Inputs:
         named: dict[str, dict[int, str]] = {}
         for name, told in self.told.items():
             shape = told["shape"]
-            named[name] = {place: BATCH if place == 0 else f"size{place}" for place, size in enumerate(shape) if size < 0}
+            named[name] = {
+                place: BATCH if place == 0 else f"size{place}" for place, size in enumerate(shape) if size < 0
+            }
         return named
 
     def tensors(self) -> list[torch.Tensor]:
         """An example that can be run."""
         random, made = np.random.default_rng(self.seed), []
         for name, told in self.told.items():
-            shape = [(EXAMPLE_ROWS if place == 0 else 6) if size < 0 else int(size) for place, size in enumerate(told["shape"])]
+            shape = [
+                (EXAMPLE_ROWS if place == 0 else 6) if size < 0 else int(size)
+                for place, size in enumerate(told["shape"])
+            ]
             low, high = self.ranges.get(name, (0, 2))
             whole = random.integers(int(low), max(int(high), int(low) + 1), shape)
             drawn = random.standard_normal(shape) if str(told.get("dtype", "float32")).startswith("float") else whole

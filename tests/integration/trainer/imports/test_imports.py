@@ -1,4 +1,6 @@
-"""Imports as a job runs them: real models, the real sandbox, real converters. `bench.import` has all the other sources."""
+"""Imports as a job runs them: real models, the real sandbox, real converters. `bench.import` has all the other
+sources.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from bmase.reasons import Reason
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -45,7 +48,14 @@ def test_a_pickle_of_scikit_learn_becomes_a_version(tmp_path: Path) -> None:
     assert (labels == model.predict(x[300:400])).all()
     assert np.allclose(chances, model.predict_proba(x[300:400]), atol=1e-5)
     told = json.loads(product.evidence["conversion.json"].read_text())
-    assert {each["probe"] for each in told["differences"]} >= {"batch of 1", "batch of 7", "batch of 64", "zeros", "large", "tiny"}
+    assert {each["probe"] for each in told["differences"]} >= {
+        "batch of 1",
+        "batch of 7",
+        "batch of 64",
+        "zeros",
+        "large",
+        "tiny",
+    }
     assert "no rows" in told["refused_by_the_original"]
     assert told["origin"]["written with"] == told["origin"]["scikit-learn"]
     assert product.evidence["conversion.png"].read_bytes().startswith(b"\x89PNG")
@@ -61,8 +71,6 @@ def test_files_without_code_are_imported_without_a_sandbox_too(tmp_path: Path, m
 
 
 def test_code_beside_weights_that_converts_wrongly_is_refused(tmp_path: Path) -> None:
-    import torch
-
     (tmp_path / "net.py").write_text(CHEAT)
     names: dict[str, type[torch.nn.Module]] = {}
     exec(CHEAT, names)
@@ -77,8 +85,6 @@ def test_code_beside_weights_that_converts_wrongly_is_refused(tmp_path: Path) ->
 
 
 def test_a_state_dict_says_what_it_needs(tmp_path: Path) -> None:
-    import torch
-
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "model.pt")
     with pytest.raises(DomainError, match="module=FILE:FUNCTION") as refused:
         imported(tmp_path / "run", tmp_path / "model.pt")

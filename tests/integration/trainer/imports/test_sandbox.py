@@ -89,7 +89,9 @@ def test_without_a_sandbox_pickles_are_not_opened(tmp_path: Path, monkeypatch: p
         sandbox.available.cache_clear()
 
 
-def test_one_that_does_not_end_is_killed_with_everything_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_end_is_killed_with_everything_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = _folder(tmp_path, "cellmate.py", "import time\ntime.sleep(3600)\n")
     monkeypatch.setattr(cells, "GRACE_SECONDS", 2)
     limits = Limits(1 << 30, 1, 1 << 20)

@@ -47,7 +47,8 @@ def test_what_is_not_finite_has_to_be_the_same(original: object, converted: obje
 
 def test_labels_are_the_same_or_not() -> None:
     same, other, texts = compare(
-        [_pair([1, 2], [1, 2]), _pair([1, 2, 3, 4], [1, 2, 3, 5]), _pair(["a", "b"], np.array(["a", "b"], object))], TOLERANCE
+        [_pair([1, 2], [1, 2]), _pair([1, 2, 3, 4], [1, 2, 3, 5]), _pair(["a", "b"], np.array(["a", "b"], object))],
+        TOLERANCE,
     )
     assert same.within
     assert texts.within

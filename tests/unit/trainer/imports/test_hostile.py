@@ -21,7 +21,9 @@ MOST = 1 << 20
 
 
 def _report(**more: object) -> bytes:
-    return json.dumps({"probes": [{"name": "batch of 1", "inputs": {"x": "a0"}, "outputs": {"0": "a1"}}], **more}).encode()
+    return json.dumps(
+        {"probes": [{"name": "batch of 1", "inputs": {"x": "a0"}, "outputs": {"0": "a1"}}], **more}
+    ).encode()
 
 
 def _arrays(**arrays: np.ndarray) -> bytes:
@@ -72,9 +74,14 @@ def _external() -> bytes:
 
 def _strange() -> bytes:
     node = helper.make_node("Shell", ["x"], ["y"], domain="evil")
-    port = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]), helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
+    port = (
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"]),
+    )
     graph = helper.make_graph([node], "g", [port[0]], [port[1]])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("evil", 1)], ir_version=10)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("evil", 1)], ir_version=10
+    )
     return model.SerializeToString()
 
 

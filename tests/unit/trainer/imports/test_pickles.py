@@ -12,7 +12,6 @@ import pytest
 from services.trainer.imports import pickles
 from tests.support import attacks
 
-
 # It takes scikit-learn, which takes seconds, to see what this name is: an integration test does.
 INSIDE_PACKAGES = "a function of a package of models"
 
@@ -45,7 +44,12 @@ def test_an_attack_inside_an_array_of_objects_is_found(tmp_path: Path, compress:
 
 def test_what_models_are_made_of_is_read(tmp_path: Path) -> None:
     path = tmp_path / "model.joblib"
-    given = {"a": np.arange(6.0).reshape(2, 3), "b": {1, 2}, "c": np.array(["x", None], dtype=object), "d": np.float32(2)}
+    given = {
+        "a": np.arange(6.0).reshape(2, 3),
+        "b": {1, 2},
+        "c": np.array(["x", None], dtype=object),
+        "d": np.float32(2),
+    }
     joblib.dump(given, path)
     pickles.rehearse(path)
     read = pickles.load(path)
