@@ -25,11 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
+import torch
 import tritonclient.grpc as grpc_client
 from bmase.reasons import Reason
 from tritonclient.utils import np_to_triton_dtype
 
-from bench.import_models import Foreign, everything
+from bench.import_models import Foreign, beside, everything
+from bench.support.foreign_modules import Cheat
 from bench.support.results import finish
 from services.kit.errors import DomainError
 from tests.support import attacks
@@ -72,8 +75,6 @@ def _batch(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _served(triton: Triton, name: str, model: Path, rows: Mapping[str, np.ndarray], calls: int) -> float:
     """Median milliseconds of a batch through Triton, whose answer has to be onnxruntime's own."""
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
     given = dict(zip(names, _batch(rows).values(), strict=True)) if len(names) == 1 else _batch(rows)
@@ -113,16 +114,11 @@ def wrong_conversion(folder: Path) -> str:
     """A module that answers a thousandth more while it is exported; the message that refuses it, empty if nothing
     does.
     """
-    import torch
-
-    from bench.import_models import _beside
-    from bench.support.foreign_modules import Cheat
-
     path = folder / "cheat" / "model.pt"
     path.parent.mkdir()
     torch.save(Cheat().state_dict(), path)
     told = {"module": "foreign_modules:Cheat", "inputs": {"x": {"shape": [-1, 64]}}}
-    return refused(Reason.CONVERSION_DIFFERS, lambda: imported(folder / "wrong", path, _beside(path), **told))
+    return refused(Reason.CONVERSION_DIFFERS, lambda: imported(folder / "wrong", path, beside(path), **told))
 
 
 def malicious_pickles(folder: Path) -> dict[str, str]:

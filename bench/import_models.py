@@ -194,7 +194,7 @@ def _torch(folder: Path) -> Iterator[Foreign]:
     lstm = modules.trained(modules.Lstm(), sequences, y)
     path = _place(folder, "lstm", ".safetensors")
     save_file(lstm.state_dict(), path)
-    code = _beside(path)
+    code = beside(path)
     # onnxruntime's LSTM takes what is not a number for something else: measured, and said.
     more = {"module": "foreign_modules:Lstm", **_shaped(8, 8), **NAN}
     yield Foreign("PyTorch", "LSTM, safetensors and code", (path, code), {"x": sequences[:256]}, _by_tensor(lstm), more)
@@ -205,7 +205,7 @@ def _torch(folder: Path) -> Iterator[Foreign]:
     yield Foreign(
         "PyTorch",
         "transformer, state dict and code",
-        (path, _beside(path)),
+        (path, beside(path)),
         {"x": sequences[:256]},
         _by_tensor(transformer),
         more,
@@ -329,7 +329,8 @@ def _shaped(*shape: int) -> dict[str, Any]:
     return {"inputs": {"x": {"shape": [-1, *shape]}}}
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """The code of the modules, copied beside their weights."""
     code = path.with_name(CODE.name)
     code.write_bytes(CODE.read_bytes())
     return code

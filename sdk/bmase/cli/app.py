@@ -10,8 +10,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, imports, inference, jobs, models, monitoring, papers, push, releases, routes,
-serving
+from bmase.cli import (
+    admin,
+    exits,
+    imports,
+    inference,
+    jobs,
+    models,
+    monitoring,
+    papers,
+    push,
+    releases,
+    routes,
+    serving,
+)
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError

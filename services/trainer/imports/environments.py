@@ -55,5 +55,5 @@ def _uv(*words: str) -> None:
         said = " ".join(done.stderr.split())[-400:]
         raise failed(
             f"the environment for TensorFlow could not be made: {said}",
-            "It is installed from the package index at its first use. Or convert the model with tf2onnx, import the ONNX.",
+            "It is installed from the package index at its first use. Or import what tf2onnx makes of it.",
         )

@@ -118,7 +118,7 @@ def _refusal(told: Refusal) -> DomainError:
         return DomainError(
             Reason.UNSAFE_PICKLE,
             f"the pickle is refused: {told.message}",
-            hint="Nothing of it was run. If it is your own, save it with plain classes of its library, or export it to ONNX.",
+            hint="Nothing of it was run. If it is your own, save it as plain classes of its library, or as ONNX.",
         )
     if told.kind == "needs":
         return DomainError(Reason.INVALID_FIELD, told.message, field='job.parameters["inputs"]')
