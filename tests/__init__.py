@@ -1,1 +1,1 @@
-"""Tests. A package, because a wheel that tests use for its data brings a package of this name, which would hide ours."""
+"""A package of its own: distributions that bring a package `tests` along would be found before a folder."""

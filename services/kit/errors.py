@@ -119,6 +119,9 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.RELEASE_ACTIVE: Entry(_C.FAILED_PRECONDITION, "A release moves the traffic of this model."),
     Reason.RELEASE_ENDED: Entry(_C.FAILED_PRECONDITION, "The release has ended."),
     Reason.JOB_ENDED: Entry(_C.FAILED_PRECONDITION, "The job has ended."),
+    Reason.ENSEMBLE_NOT_BETTER: Entry(
+        _C.FAILED_PRECONDITION, "Untouched rows do not say that the ensemble is better than each of its members."
+    ),
     Reason.NO_STABLE_VERSION: Entry(_C.FAILED_PRECONDITION, "No version has the traffic that a release could move."),
     Reason.ROUTE_REJECTED: Entry(_C.FAILED_PRECONDITION, "The gateway refused the route; the last one serves."),
     Reason.SANDBOX_UNAVAILABLE: Entry(_C.FAILED_PRECONDITION, "Processes cannot be confined on this machine."),

@@ -74,5 +74,6 @@ RECIPE = Recipe(
     main="services.trainer.imports.main:main",
     parameters=ImportParameters,
     place=Place.ALONE,
+    files=("data",),
     most_workers=1,
 )

@@ -6,6 +6,7 @@ import difflib
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.imports.recipe import RECIPE as IMPORT
+from services.trainer.recipes.ensemble.recipe import RECIPE as ENSEMBLE
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.language.recipe import RECIPE as LANGUAGE
 from services.trainer.recipes.recipe import Recipe
@@ -13,7 +14,7 @@ from services.trainer.recipes.recommendation.recipe import RECIPE as RECOMMENDAT
 from services.trainer.recipes.tabular.recipe import RECIPE as TABULAR
 from services.trainer.recipes.text.recipe import RECIPE as TEXT
 
-_ALL: tuple[Recipe, ...] = (IMAGES, TABULAR, TEXT, LANGUAGE, RECOMMENDATION, IMPORT)
+_ALL: tuple[Recipe, ...] = (IMAGES, TABULAR, TEXT, LANGUAGE, RECOMMENDATION, ENSEMBLE, IMPORT)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from services.trainer.recipes.recipe import Parameters, Recipe
 
-
 BYTES = 257  # and the end
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from bmase.training import Product, Run
 from bmase.training.torch import seeded
