@@ -156,7 +156,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="sources whose name holds this")
     parser.add_argument("--calls", type=int, default=40)
     options = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bmase-import-") as name:
         folder = Path(name)
         triton = Triton(folder / "triton")
@@ -165,9 +166,14 @@ def main() -> None:
         try:
             print(HEAD, flush=True)
             for foreign in everything(folder):
-                if options.only.lower() in foreign.source.lower():
+                if options.only.lower() not in foreign.source.lower():
+                    continue
+                try:
                     rows.append(one(foreign, folder, triton, options.calls))
                     print(line(rows[-1]), flush=True)
+                except DomainError as error:
+                    failed.append(f"{foreign.source}, {foreign.name}: {error.message}")
+                    print(failed[-1], flush=True)
         finally:
             triton.stop()
         wrong = wrong_conversion(folder)
@@ -183,6 +189,7 @@ def main() -> None:
             "wrong_conversion_refused": bool(wrong),
             "malicious_pickle_refused": all(said.values()),
             "malicious_pickles": len(said),
+            "failed": failed,
             "batch": BATCH,
             "rows": rows,
         },

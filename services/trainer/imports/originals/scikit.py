@@ -33,8 +33,7 @@ class _Scikit(Original):
         self.model = model
         self.columns = {name: str(told.get("dtype", "float32")) for name, told in inputs.items()}
         self.width = getattr(model, "n_features_in_", None)
-        by_name = bool(getattr(model, "feature_names_in_", ())) if len(self.columns) > 1 else False
-        self.frame = by_name or len(self.columns) > 1
+        self.frame = len(self.columns) > 1
         if not self.frame and self.width is None:
             raise NeedsInput(
                 'the model does not tell how many columns it takes: give inputs={"x": {"shape": [-1, COLUMNS]}}'
