@@ -13,6 +13,7 @@ import typer
 from bmase.cli import (
     admin,
     exits,
+    imports,
     inference,
     jobs,
     models,
@@ -77,6 +78,7 @@ WORK, TRAFFIC, REST = "Models", "Serving", "More"
 app.add_typer(push.app)
 app.add_typer(papers.app)
 app.add_typer(jobs.training)
+app.add_typer(imports.app)
 app.add_typer(reproduce.app)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)

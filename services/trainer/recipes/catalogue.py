@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from services.kit.errors import InvalidArgument, Violation
+from services.trainer.imports.recipe import RECIPE as IMPORT
 from services.trainer.recipes.ensemble.recipe import RECIPE as ENSEMBLE
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
 from services.trainer.recipes.language.recipe import RECIPE as LANGUAGE
@@ -18,6 +19,7 @@ _ALL: tuple[Recipe, ...] = (
     ALL,
     ENSEMBLE,
     IMAGES,
+    IMPORT,
     LANGUAGE,
     RECOMMENDATION,
     REPRODUCE,
