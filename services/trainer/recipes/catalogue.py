@@ -16,7 +16,6 @@ from services.trainer.recipes.text.recipe import RECIPE as TEXT
 from services.trainer.reproduce.recipe import RECIPE as REPRODUCE
 
 _ALL: tuple[Recipe, ...] = (
-    ALL,
     ENSEMBLE,
     IMAGES,
     IMPORT,
