@@ -21,7 +21,7 @@ LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 EXAMPLE := $(VENV)/.example
 # Programs that only tests, lint and benches need, beside those of the suite.
-TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager
+TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager java hdfs
 
 .PHONY: help
 help: # Print this list

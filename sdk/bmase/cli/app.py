@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, inference, models, monitoring, papers, push, releases, routes, serving
+from bmase.cli import admin, exits, inference, jobs, models, monitoring, papers, push, releases, routes, serving
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError
@@ -61,9 +61,11 @@ def root(
 WORK, TRAFFIC, REST = "Models", "Serving", "More"
 app.add_typer(push.app)
 app.add_typer(papers.app)
+app.add_typer(jobs.training)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)

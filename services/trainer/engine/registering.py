@@ -26,6 +26,7 @@ from services.trainer.reproduce.record import Record
 
 log = structlog.get_logger(__name__)
 
+PAPERS = "evidence"  # the folder of everything that is only kept
 EVALUATION, RECORD, REFERENCE = "evaluation.json", "record.json", "reference.pb"
 _SOURCES = {"import": "import", "ensemble": "ensemble"}  # of a lineage; everything else is trained
 MOST_METRICS = 256
@@ -46,7 +47,9 @@ class Made:
         papers = dict(product.evidence)
         found = sorted(path for path in self.evidence.rglob("*") if path.is_file() and path.name != REFERENCE)
         papers |= {path.relative_to(self.evidence).as_posix(): path for path in found}
-        return served + [sources.Source(path, name, pb.File.ROLE_EVIDENCE) for name, path in sorted(papers.items())]
+        return served + [
+            sources.Source(path, f"{PAPERS}/{name}", pb.File.ROLE_EVIDENCE) for name, path in sorted(papers.items())
+        ]
 
 
 class Registering:

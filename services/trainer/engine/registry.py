@@ -51,8 +51,7 @@ class Registry:
             parts = Path(file.path).parts
             if not parts or ".." in parts or Path(file.path).is_absolute():
                 raise DomainError(Reason.INVALID_FIELD, f"{name} has a file {file.path!r} that leaves its folder")
-            place = folder / "evidence" / file.path if file.role == pb.File.ROLE_EVIDENCE else folder / file.path
-            await self.artefact(file.digest, place)
+            await self.artefact(file.digest, folder / file.path)
         found = json_format.MessageToDict(version)
         return Brought(name=f"{model}@{version.number}", folder=folder, version=found)
 

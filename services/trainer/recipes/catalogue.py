@@ -6,10 +6,13 @@ import difflib
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.images.recipe import RECIPE as IMAGES
+from services.trainer.recipes.language.recipe import RECIPE as LANGUAGE
 from services.trainer.recipes.recipe import Recipe
+from services.trainer.recipes.recommendation.recipe import RECIPE as RECOMMENDATION
 from services.trainer.recipes.tabular.recipe import RECIPE as TABULAR
+from services.trainer.recipes.text.recipe import RECIPE as TEXT
 
-_ALL: tuple[Recipe, ...] = (IMAGES, TABULAR)
+_ALL: tuple[Recipe, ...] = (IMAGES, TABULAR, TEXT, LANGUAGE, RECOMMENDATION)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 
