@@ -1,0 +1,1 @@
+"""Tests of the platform. A package, because one that we depend on installs a package of the same name."""
