@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bmase.cli import admin, exits, inference, models, monitoring, push, releases, routes, serving
+from bmase.cli import admin, exits, explaining, inference, models, monitoring, push, releases, routes, serving
 from bmase.cli.command import Cli
 from bmase.cli.plugins import Commands
 from bmase.errors import BmaseError
@@ -65,6 +65,7 @@ app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
+app.add_typer(explaining.app, name="explain", rich_help_panel=TRAFFIC)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)
 app.add_typer(serving.nodes, name="nodes", rich_help_panel=TRAFFIC)
 app.add_typer(routes.app, name="route", rich_help_panel=TRAFFIC)

@@ -90,7 +90,9 @@ def _of_rows(signature: pb.Signature) -> pb.Signature:
     made.CopyFrom(signature)
     for tensor in (*made.inputs, *made.outputs):
         if list(tensor.shape[:1]) not in ([-1], [1]):
-            raise _wrong("signature", f"{tensor.name!r} has the shape {list(tensor.shape)}: its first dimension is no rows")
+            raise _wrong(
+                "signature", f"{tensor.name!r} has the shape {list(tensor.shape)}: its first dimension is no rows"
+            )
         del tensor.shape[0]
     return made
 
@@ -136,7 +138,9 @@ def _background(signature: pb.Signature, given: Mapping[str, Array], most: int, 
         if tensor.name not in given:
             raise _wrong("background", f"has no array {tensor.name!r}; it has {', '.join(given) or 'none'}")
         array = np.asarray(given[tensor.name])
-        rows[tensor.name] = _bytes(array) if tensor.datatype == "BYTES" else array.astype(tensors.DTYPES[tensor.datatype])
+        rows[tensor.name] = (
+            _bytes(array) if tensor.datatype == "BYTES" else array.astype(tensors.DTYPES[tensor.datatype])
+        )
         if array.ndim != len(tensor.shape) + 1:
             shape = f"{list(array.shape)}, not [rows, {', '.join(map(str, tensor.shape))}]"
             raise _wrong("background", f"{tensor.name!r} has the shape {shape}")
@@ -195,4 +199,3 @@ def _sample(signature: pb.Signature, rows: Mapping[str, Array]) -> pb.Sample:
 
 def _wrong(field: str, text: str) -> InvalidArgument:
     return InvalidArgument(f"{field}: {text}", reason="INVALID_FIELD", violations=[Violation(field, text)])
-
