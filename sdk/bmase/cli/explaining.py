@@ -108,7 +108,7 @@ def create(
     ] = None,
     samples: Annotated[int, typer.Option(min=0, help="Coalitions for an explanation; 0: by the number of places.")] = 0,
     patch: Annotated[int, typer.Option(min=0, help="Side of a picture's regions; 0: eight by eight of them.")] = 0,
-    rows: Annotated[int, typer.Option(min=1, help="Rows of the background to keep at most.")] = 16,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the background to keep at most.")] = 8,
     gateway: Annotated[str, typer.Option(help="Where nodes reach the gateway; the address in use without it.")] = "",
     explainer: Annotated[str, typer.Option(help="Its name; MODEL.explain without it.")] = "",
     deploy: Annotated[bool, typer.Option("--deploy", help="Deploy it, and give it the explainer's traffic.")] = False,

@@ -24,7 +24,7 @@ from bmase.samples import from_arrays
 OWN = ("base", "explained", "output_index", "version")
 INSTANCES = 2
 # Of a background that is kept. Every coalition is tried with each of its rows.
-BACKGROUND_ROWS = 16
+BACKGROUND_ROWS = 8
 PORTABLE = Path(__file__).with_name("portable")
 FLOATS = ("FP16", "FP32", "FP64")
 
@@ -90,9 +90,8 @@ def _of_rows(signature: pb.Signature) -> pb.Signature:
     made.CopyFrom(signature)
     for tensor in (*made.inputs, *made.outputs):
         if list(tensor.shape[:1]) not in ([-1], [1]):
-            raise _wrong(
-                "signature", f"{tensor.name!r} has the shape {list(tensor.shape)}: its first dimension is no rows"
-            )
+            what = f"has the shape {list(tensor.shape)}: its first dimension is not that of rows"
+            raise _wrong("signature", f"{tensor.name!r} {what}")
         del tensor.shape[0]
     return made
 

@@ -28,7 +28,7 @@ Predict = Callable[[Arrays], Arrays]
 Clock = Callable[[], float]
 LEVEL = 0.95
 LEAST_ROWS = 30  # that the time is spent on at least
-BACKGROUND_ROWS, SHARE_ROWS, SHARE_SAMPLES = 8, 32, 256
+BACKGROUND_ROWS, SHARE_ROWS = 8, 32
 PERMUTING = 0.7  # of the time; Shapley values get the rest
 
 
@@ -156,7 +156,7 @@ def _shares(model: _Model, inputs: Arrays, parts: Players, *, deadline: float, c
         row = {name: array[index] for name, array in inputs.items()}
         top = int(model.answers({name: value[None] for name, value in row.items()})[0].argmax())
         one = lambda mixtures, top=top: model.answers(mixtures)[:, top : top + 1]  # noqa: E731
-        shares = local.explain(one, row, background, parts, samples=SHARE_SAMPLES, seed=seed)
+        shares = local.explain(one, row, background, parts, seed=seed + index)  # errors of one design would add up
         found.append(np.abs(shares.values[:, 0]))
     return np.array(found).reshape(len(found), parts.count)
 

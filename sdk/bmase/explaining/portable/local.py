@@ -19,7 +19,7 @@ BATCH_BYTES = 32 << 20  # of mixtures that are held at a time
 
 def default_samples(players: int) -> int:
     """Coalitions that are asked when nobody says how many."""
-    return 2 * players + 512
+    return 2 * players + 1024
 
 
 def explain(
