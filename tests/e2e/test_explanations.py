@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc as triton
-from bmase.errors import NotFound
+from bmase.errors import NotFound, TimedOut
+from bmase.explaining.maker import INSTANCES
 from onnx import helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
@@ -139,6 +140,15 @@ def test_perturbed_rows_are_neither_samples_nor_evidence(explained: Suite) -> No
     explained.until(lambda: len(samples()) > before, "the request after the explanation")
     kept = samples()
     assert len(kept) < before + 10, "an explanation sends hundreds of rows"
+
+
+def test_an_explanation_that_nobody_waits_for_ends(explained: Suite) -> None:
+    """As many as there are instances would take minutes; the next client does not wait for them."""
+    rows = np.repeat(ROWS[:1], 2_000, axis=0)
+    for _ in range(INSTANCES):
+        with pytest.raises(TimedOut):
+            explained.client.infer(EXPLAINER, {"x": rows}, timeout=1)
+    explained.client.infer(EXPLAINER, {"x": ROWS[:1]}, timeout=20)
 
 
 def test_it_loads_before_its_model_does_and_says_what_is_missing(explained: Suite, tmp_path: Path) -> None:

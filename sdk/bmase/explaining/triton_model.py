@@ -23,7 +23,12 @@ Array = np.ndarray
 # A node's own first requests to a version say this. They are answered without the gateway: the node may start before
 # the model that is explained, and an explainer that loads is sound without it.
 WARM_UP = "bmase-warmup"
+WAVE = 32  # requests to the model, between which is looked whether the client still waits
 BLAMED = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+class CancelledError(Exception):
+    """The client does not wait any more."""
 
 
 class TritonPythonModel:
@@ -45,38 +50,42 @@ class TritonPythonModel:
         try:
             given = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
             asked = self._setting.asked.changed(json.loads(request.parameters() or "{}"))
-            answer = self._explained(given, asked, request.request_id() == WARM_UP)
+            answer = self._explained(given, asked, request)
             return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])
         except Exception as error:
             return pb_utils.InferenceResponse(error=_failure(error, self._setting.model))
 
-    def _explained(self, given: Mapping[str, Array], asked: Asked, warm_up: bool) -> dict[str, Array]:
-        inputs, background, rows = requests.arrays(self._setting, given, self._background)
-        if warm_up:
-            return self._explain(inputs, background, rows, asked, None)
+    def _explained(self, given: Mapping[str, Array], asked: Asked, request: Any) -> dict[str, Array]:
+        if request.request_id() == WARM_UP:
+            return self._explain(given, asked, _stand_in, 0)
         target = self._gateway.choose(self._setting.model, asked.version)
         try:
-            return self._explain(inputs, background, rows, asked, target)
+            return self._explain(given, asked, self._asking(target, request), target.version)
         except GatewayError as error:
             if error.status != http.HTTPStatus.NOT_FOUND or asked.version:
                 raise
             # It went out of service meanwhile: the route names another one by now.
             target = self._gateway.choose(self._setting.model)
-            return self._explain(inputs, background, rows, asked, target)
+            return self._explain(given, asked, self._asking(target, request), target.version)
+
+    def _asking(self, target: Target, request: Any) -> local.Predict:
+        """The model as a function, which ends when the client does not wait any more."""
+
+        def predict(mixtures: Mapping[str, Array]) -> Array:
+            parts, step = [], WAVE * target.rows
+            for start in range(0, len(next(iter(mixtures.values()))), step):
+                if request.is_cancelled():
+                    raise CancelledError
+                wave = {name: array[start : start + step] for name, array in mixtures.items()}
+                parts.append(self._gateway.ask(target, wave, self._setting.output))
+            return np.concatenate(parts)
+
+        return predict
 
     def _explain(
-        self,
-        inputs: Mapping[str, Array],
-        background: Mapping[str, Array],
-        rows: int,
-        asked: Asked,
-        target: Target | None,
+        self, given: Mapping[str, Array], asked: Asked, predict: local.Predict, version: int
     ) -> dict[str, Array]:
-        def predict(mixtures: Mapping[str, Array]) -> Array:
-            if target is None:
-                return _stand_in(mixtures)
-            return self._gateway.ask(target, mixtures, self._setting.output)
-
+        inputs, background, rows = requests.arrays(self._setting, given, self._background)
         players = requests.players(self._setting, asked, inputs)
         found = {f"{name}{SUFFIX}": np.zeros(array.shape, np.float32) for name, array in inputs.items()}
         numbers: dict[str, list[float]] = {"base": [], "explained": [], "output_index": []}
@@ -93,8 +102,7 @@ class TritonPythonModel:
             numbers["output_index"].append(output)
         kinds = {"base": np.float64, "explained": np.float64, "output_index": np.int64}
         plain = {name: np.array(values, kinds[name])[:, None] for name, values in numbers.items()}
-        version = np.full((rows, 1), target.version if target else 0, np.int64)
-        return {**found, **plain, "version": version}
+        return {**found, **plain, "version": np.full((rows, 1), version, np.int64)}
 
 
 def _stand_in(inputs: Mapping[str, Array]) -> Array:
@@ -107,6 +115,8 @@ def _stand_in(inputs: Mapping[str, Array]) -> Array:
 def _failure(error: Exception, model: str) -> Any:
     """What the request caused is told apart from a model that does not answer, and from what broke here."""
     codes = pb_utils.TritonError
+    if isinstance(error, CancelledError):
+        return codes("explanation: nobody waits for it any more", codes.CANCELLED)
     if isinstance(error, RequestError | ValueError):
         return codes(f"explanation: {error}", codes.INVALID_ARG)
     if isinstance(error, GatewayError):

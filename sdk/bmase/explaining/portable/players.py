@@ -106,7 +106,7 @@ def mixed(players: Players, row: Mapping[str, Array], others: Mapping[str, Array
     kept = np.concatenate([kept, np.ones((len(kept), 1), bool)], axis=1)  # FIXED looks at the last column
     made = {}
     for name, labels in players.labels.items():
-        chosen = kept[:, labels][:, None]
+        chosen = np.take(kept, labels, axis=1)[:, None]  # in row-major order, unlike kept[:, labels]
         both = np.where(chosen, row[name][None, None], others[name][None])
         made[name] = both.reshape(-1, *labels.shape).astype(row[name].dtype, copy=False)
     return made

@@ -13,7 +13,7 @@ from . import local
 from .players import Players, of
 
 Array = np.ndarray
-MOST_SAMPLES = 1_000_000
+MOST_SAMPLES = 100_000
 TOP = -1  # the output value that is highest for the row
 SUFFIX, BACKGROUND = ".attribution", "background."
 
