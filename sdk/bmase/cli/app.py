@@ -13,6 +13,7 @@ import typer
 from bmase.cli import (
     admin,
     exits,
+    explaining,
     imports,
     inference,
     jobs,
@@ -88,6 +89,7 @@ app.add_typer(schedules.app, name="schedules", rich_help_panel=WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
+app.add_typer(explaining.app, name="explain", rich_help_panel=TRAFFIC)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)
 app.add_typer(serving.nodes, name="nodes", rich_help_panel=TRAFFIC)
 app.add_typer(routes.app, name="route", rich_help_panel=TRAFFIC)
