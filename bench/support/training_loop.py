@@ -9,17 +9,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from bmase import training
+from bmase.training.torch import load, prepare, state
+from torch import distributed, nn
 
 ROWS = 2048
 
 
 def main(run: training.Run) -> None:
     """A step is a batch of 64 of all workers together."""
-    import torch
-    from bmase.training.torch import prepare, state
-    from torch import nn
-
     print(f"pid {os.getpid()} rank {run.rank}", flush=True)
     torch.manual_seed(run.seed)
     torch.set_num_threads(1)
@@ -35,8 +34,6 @@ def main(run: training.Run) -> None:
     labels = torch.from_numpy(draw.integers(0, 10, ROWS))
     saved = run.resume()
     if saved:
-        from bmase.training.torch import load
-
         load(model, optimizer, saved.state["training"])
     first, steps, every = saved.step if saved else 0, int(run.parameters["steps"]), int(run.parameters["every"])
     each = 64 // run.world_size
@@ -56,8 +53,6 @@ def main(run: training.Run) -> None:
 
 
 def _product(run: training.Run, network, figures):
-    import torch
-
     out = run.folder / "product"
     out.mkdir(exist_ok=True)
     told = run.folder / "figures.json"
@@ -84,8 +79,6 @@ class Plain:
         pass
 
     def checkpoint(self, step: int, kept: object) -> None:
-        import torch
-
         if self.first:
             torch.save(kept, self.folder / f"{step}.pt")
 
@@ -94,8 +87,6 @@ class Plain:
 
 
 if __name__ == "__main__":
-    from torch import distributed
-
     if int(os.environ["WORLD_SIZE"]) > 1:
         distributed.init_process_group("gloo")
     main(Plain(Path(sys.argv[1]), {"steps": int(sys.argv[2]), "every": int(sys.argv[3])}))
