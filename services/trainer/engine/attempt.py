@@ -118,12 +118,14 @@ class Gate(_Part):
 
 
 class Evaluated(_Part):
-    """`registers` false: what was made is no version (a reproduction)."""
+    """`registers` false: what was made is no version (a reproduction), and `sentence` is how the job ends."""
 
     kind: Literal["evaluated"] = "evaluated"
     evidence: Kept
     gates: tuple[Gate, ...] = ()
     metrics: Mapping[str, float] = {}
+    registers: bool = True
+    sentence: str = ""
 
 
 class Failed(_Part):
