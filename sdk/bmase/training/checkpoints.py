@@ -27,11 +27,12 @@ def write(folder: Path, step: int, state: Mapping[str, Any], kept: int = KEPT) -
     TypeError names what of the state is neither a tensor, an array nor a plain value.
     """
     torch = _torch()
+    content = {"step": step, "state": plain(state)}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:012d}.pt"
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        torch.save({"step": step, "state": plain(state)}, file)
+        torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
