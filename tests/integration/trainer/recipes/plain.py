@@ -74,7 +74,12 @@ def language(data: Path, epochs: int) -> tuple[float, float]:
     blocks = stream[: len(stream) // 32 * 32].reshape(-1, 32)
     sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
     config = LlamaConfig(
-        vocab_size=257, hidden_size=32, intermediate_size=88, max_position_embeddings=32, tie_word_embeddings=True, **sizes
+        vocab_size=257,
+        hidden_size=32,
+        intermediate_size=88,
+        max_position_embeddings=32,
+        tie_word_embeddings=True,
+        **sizes,
     )
     model = LlamaForCausalLM(config)
     for rows in batches(len(blocks), 8, epochs, torch.optim.AdamW(model.parameters(), lr=1e-2)):
