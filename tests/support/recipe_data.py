@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 GOOD, BAD = ("lovely", "soft", "perfect", "comfortable"), ("itchy", "torn", "cheap", "returned")
 OTHER = ("dress", "shirt", "the", "a", "is", "was", "it", "size", "color", "very")
@@ -57,10 +60,6 @@ def likes(path: Path, users: int = 120, items: int = 60, groups: int = 4) -> Pat
 
 def encoder(folder: Path, words: Sequence[str] = WORDS, *, dropout: float = 0.1) -> Path:
     """A BERT of two layers with random weights, and a tokenizer of whole words."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     whole = Tokenizer(models.WordLevel({each: n for n, each in enumerate([*special, *words])}, unk_token="[UNK]"))
     whole.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -1,4 +1,4 @@
-"""Recipes run by `LocalRun`, and their products asked as the platform asks them: by onnxruntime, through their hooks."""
+"""Recipes run by `LocalRun`, and their products asked as the platform asks them: through their hooks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from bmase.training import Cases, LocalRun, Product, Run, local
+from torch import distributed
 
 from services.trainer.recipes.catalogue import by_name
 
@@ -73,8 +74,6 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def several(jobs: Path) -> None:
     """One worker of those that the environment names, as torchrun does: each of (recipe, data, parameters, out)."""
-    from torch import distributed
-
     distributed.init_process_group("gloo")
     for name, data, parameters, out in json.loads(jobs.read_text()):
         sets = [part for key, value in parameters.items() for part in ("--set", f"{key}={json.dumps(value)}")]

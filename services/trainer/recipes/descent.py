@@ -59,7 +59,7 @@ def descend(
     warm: float,
     patience: int = 0,
 ) -> dict[str, float]:
-    """Takes all steps that are left, leaves the best epoch's weights in the learner's model, and tells their metrics."""
+    """Takes all steps that are left and leaves the best epoch's weights in the learner's model; gives their metrics."""
     descent = _Descent(run, learner, plan, rates, decay=decay, warm=warm, patience=patience)
     for step, rows in descent.left():
         descent.step(step, rows)

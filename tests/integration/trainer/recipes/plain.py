@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from bmase.training import checkpoints
 from torch import nn
 from torch.nn import functional
+from transformers import AutoModel, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from services.trainer.evaluation.answers import Ranking
 from services.trainer.evaluation.metrics.ranking import ndcg
+from services.trainer.recipes.language.model import new
+from services.trainer.recipes.text.model import Classifier, encoder_of
 from tests.support.recipes import Trained
 
 
@@ -39,8 +43,6 @@ def batches(count: int, size: int, epochs: int, optimiser: torch.optim.Optimizer
 
 def text(data: Path, folder: Path, epochs: int) -> float:
     """The accuracy on the test rows of an encoder that is fine-tuned with a layer on the mean of its tokens."""
-    from transformers import AutoModel, AutoTokenizer
-
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     encoder = AutoModel.from_pretrained(folder, local_files_only=True)
@@ -66,8 +68,6 @@ def text(data: Path, folder: Path, epochs: int) -> float:
 
 def language(data: Path, epochs: int) -> tuple[float, float]:
     """Perplexities of the test documents: of a small Llama over bytes with its own loss, and of counted bytes."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     torch.manual_seed(0)
     train, test = parts(data)
     stream = torch.tensor([256, *(byte for each in train.text for byte in (*each.encode(), 256))])
@@ -130,8 +130,6 @@ def had(data: Path, user: int) -> set[str]:
 
 def of_torch(name: str, trained: Trained, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the weights of the last checkpoint's best epoch answer, without any graph."""
-    from bmase.training import checkpoints
-
     saved = checkpoints.last(trained.checkpoints)
     assert saved is not None
     weights: dict[str, Any] = saved.state["best"]["weights"]
@@ -142,18 +140,14 @@ def of_torch(name: str, trained: Trained, inputs: Mapping[str, np.ndarray]) -> d
 
 
 def _text(trained: Trained, weights: dict[str, Any], given: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    from services.trainer.recipes.text.model import Classifier, encoder_of
-
     model = Classifier(encoder_of(Path(trained.parameters["encoder"])), 2, 0.0)
     model.load_state_dict(weights)
     return {"probabilities": torch.softmax(model.eval()(**given), -1).numpy()}
 
 
 def _language(trained: Trained, weights: dict[str, Any], given: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    from services.trainer.recipes.language import model
-
     sizes = {name: trained.parameters[name] for name in ("layers", "width", "heads", "context")}
-    causal = model.new(257, 256, **sizes)
+    causal = new(257, 256, **sizes)
     causal.load_state_dict(weights)
     logits = causal.eval()(**given)
     return {"logits": logits.numpy()}
@@ -163,7 +157,7 @@ def _recommendation(trained: Trained, weights: dict[str, Any], given: dict[str, 
     table = pd.read_parquet(trained.data)
     people, items = np.unique(table.user), np.unique(table.item)
     known = table[np.arange(len(table)) % 10 > 0]
-    scores = torch.cat([weights["users.weight"]])[1 + np.searchsorted(people, given["user"].numpy())]
+    scores = weights["users.weight"][1 + np.searchsorted(people, given["user"].numpy())]
     found = (scores @ weights["items.weight"].T + weights["item_bias.weight"].T).numpy()
     rows = {user: place for place, user in enumerate(given["user"].tolist())}
     for user, item in zip(known.user, known.item, strict=True):

@@ -1,4 +1,4 @@
-"""Text, language and recommendation at small size: as good as a plain script, exact after a loss, alike for two workers."""
+"""Text, language, recommendation at small size: as good as plain scripts, exact after a loss, alike for two workers."""
 
 from __future__ import annotations
 

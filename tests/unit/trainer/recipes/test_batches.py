@@ -39,7 +39,7 @@ def test_what_is_left_over_is_skipped_and_not_always_the_same_row() -> None:
 
 def test_rows_of_similar_length_share_a_batch() -> None:
     lengths = np.random.default_rng(0).integers(1, 100, 400)
-    mixed, sorted_ = plan(400, 8, 1, 0, 1).of_epoch(0), plan(400, 8, 1, 0, 1, lengths).of_epoch(0)
+    mixed, sorted_ = plan(400, 8, 1, 0, 1).of_epoch(0), plan(400, 8, 1, 0, 1, lengths=lengths).of_epoch(0)
     assert sorted(sorted_.ravel()) == sorted(mixed.ravel())
     assert np.ptp(lengths[sorted_], axis=1).mean() < np.ptp(lengths[mixed], axis=1).mean() / 4
     assert (np.diff(lengths[sorted_].mean(1)) < 0).any()  # batches themselves are in no order
