@@ -46,7 +46,8 @@ def main(run: Run) -> None:
         patience=asked.patience,
     )
     if run.first:
-        given: dict[str, Any] = {"tokenizer": tokenizer, "known": known, "told": told, "encoder": folders.digest(folder)}
+        digest = folders.digest(folder)
+        given: dict[str, Any] = {"tokenizer": tokenizer, "known": known, "told": told, "encoder": digest}
         run.finish(_product(run.folder / "product", asked, learner, **given))
 
 

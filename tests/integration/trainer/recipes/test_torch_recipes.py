@@ -90,8 +90,7 @@ def test_text_is_as_good_as_a_plain_script(trained: dict[str, Trained], home: Pa
 def test_a_language_model_is_as_good_as_a_plain_script(trained: dict[str, Trained]) -> None:
     mine = trained[LANGUAGE]
     cases, outputs = mine.ask()
-    losses = named(mine.product.answers)(cases, outputs)["losses"]
-    reached = evaluate(Language(losses, cases.truth["tokens"])).metrics["perplexity"]
+    reached = evaluate(Language(**named(mine.product.answers)(cases, outputs))).metrics["perplexity"]
     script, unigram = plain.language(mine.data, epochs=10)
     assert reached <= script * 1.25
     assert reached <= unigram / 2
