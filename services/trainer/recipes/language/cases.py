@@ -12,7 +12,6 @@ from services.trainer.recipes import tokens
 from services.trainer.recipes.facts import facts_of
 from services.trainer.recipes.language.documents import documents_of, texts_in
 
-
 MOST_LOGITS = 2**27  # of all documents together, half a gigabyte: of more documents, the first are asked
 
 
