@@ -45,13 +45,26 @@ class Trained:
         )
 
 
+class Ended(LocalRun):
+    """A run with one checkpoint more, after the last step."""
+
+    total = 0
+
+    def report(self, step: int, *, total: int = 0, epoch: float = 0.0, message: str = "", **metrics: float) -> None:
+        self.total = total
+        super().report(step, total=total, epoch=epoch, message=message, **metrics)
+
+    def due(self, step: int) -> bool:
+        return super().due(step) or step == self.total
+
+
 def train(
     name: str, data: Path, parameters: Mapping[str, Any], out: Path, *, every: int = 0, checkpoints: Path | None = None
 ) -> Trained:
     """One worker, one thread as the environment says; goes on from what `checkpoints` holds."""
     kept = checkpoints or out.with_name(f"{out.name}-checkpoints")
     checked = by_name(name).check(parameters).model_dump()
-    with LocalRun({"data": data}, checked, out=out, checkpoints=kept, every=every, quiet=True, seed=SEED) as run:
+    with Ended({"data": data}, checked, out=out, checkpoints=kept, every=every, quiet=True, seed=SEED) as run:
         main_of(name)(run)
         assert run.product is not None
         return Trained(name, checked, data, run.product, out, kept, run.metrics, run.table("test"))

@@ -157,9 +157,9 @@ def _recommendation(trained: Trained, weights: dict[str, Any], given: dict[str, 
     table = pd.read_parquet(trained.data)
     people, items = np.unique(table.user), np.unique(table.item)
     known = table[np.arange(len(table)) % 10 > 0]
-    scores = weights["users.weight"][1 + np.searchsorted(people, given["user"].numpy())]
+    scores = weights["users.weight"][1 + np.searchsorted(people, given["user"][:, 0].numpy())]
     found = (scores @ weights["items.weight"].T + weights["item_bias.weight"].T).numpy()
-    rows = {user: place for place, user in enumerate(given["user"].tolist())}
+    rows = {user: place for place, user in enumerate(given["user"][:, 0].tolist())}
     for user, item in zip(known.user, known.item, strict=True):
         if user in rows:
             found[rows[user], np.searchsorted(items, item)] = -1e9
