@@ -57,7 +57,7 @@ def _pools(order: Rows, size: int) -> list[Rows]:
     return [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
 
 
-def plan(rows: int, batch: int, epochs: int, seed: int, workers: int, lengths: Rows | None = None) -> Plan:
+def plan(rows: int, batch: int, epochs: int, seed: int, workers: int, *, lengths: Rows | None = None) -> Plan:
     """InvalidArgument when there are too few rows for the workers."""
     found = Plan(rows, batch, epochs, seed, lengths)
     if rows == 0:

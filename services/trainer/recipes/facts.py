@@ -1,4 +1,4 @@
-"""What the inputs and outputs of a recipe's model mean, kept in the ONNX file itself: it is at hand wherever that is."""
+"""What inputs and outputs of a recipe's model mean, kept in the ONNX file itself: at hand wherever that is."""
 
 from __future__ import annotations
 

@@ -24,4 +24,4 @@ def cases(rows: Batch, folder: Path) -> Cases:
     relevance = np.zeros((len(users), len(items.values)), np.float32)
     asked = places < len(users)
     relevance[places[asked], items.numbers(rows[facts["item"]][liked][asked])] = 1
-    return Cases({"user": users}, {"relevance": relevance})
+    return Cases({"user": users[:, None]}, {"relevance": relevance})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -19,7 +21,7 @@ def with_ids(model: onnx.ModelProto, users: Ids, name: str) -> onnx.ModelProto:
             if each == name:
                 node.input[at] = inner
     kind, keys = ("strings", [str(each) for each in users.values]) if users.texts else ("int64s", users.values.tolist())
-    attributes = {f"keys_{kind}": keys, "values_int64s": [*range(users.first, users.first + len(keys))]}
+    attributes: dict[str, Any] = {f"keys_{kind}": keys, "values_int64s": [*range(users.first, users.first + len(keys))]}
     encoder = helper.make_node(
         "LabelEncoder",
         [name],

@@ -38,7 +38,7 @@ class Factors(nn.Module):
 
 
 class Served(nn.Module):
-    """Numbers of users (n,) -> scores (n, items), far below all others where the user had the item."""
+    """Numbers of users (n, 1) -> scores (n, items), far below all others where the user had the item."""
 
     def __init__(self, factors: Factors, had: Tensor | None) -> None:
         super().__init__()
@@ -46,5 +46,6 @@ class Served(nn.Module):
         self.register_buffer("had", had)
 
     def forward(self, user: Tensor) -> Tensor:
-        scores = self.factors(user)
-        return scores if self.had is None else torch.where(self.had[user], MASKED, scores)
+        users = user[:, 0]  # a dimension beside the batch's: Triton batches requests that have one
+        scores = self.factors(users)
+        return scores if self.had is None else torch.where(self.had[users], MASKED, scores)

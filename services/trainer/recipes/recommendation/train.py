@@ -152,7 +152,7 @@ def _product(folder: Path, asked: Recommendation, model: Factors, known: Known, 
     users, items = known.shape
     seen = had(known.train, users, items) | had(known.validation, users, items) if asked.mask else None
     served = Served(model, None if seen is None else torch.from_numpy(seen))
-    graph = graph_of(served, {"user": torch.zeros(2, dtype=torch.int64)}, ["scores"], {"user": {0: "batch"}})
+    graph = graph_of(served, {"user": torch.zeros((2, 1), dtype=torch.int64)}, ["scores"], {"user": {0: "batch"}})
     facts.write(with_ids(graph, known.users, "user"), folder / "product", _facts(asked, known.items))
     listed = _listed(folder / "items.csv", known.items)
     return Product(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,9 @@ def main(run: Run) -> None:
         patience=asked.patience,
     )
     if run.first:
-        run.finish(_product(run.folder / "product", asked, learner, tokenizer, known, told, folders.digest(folder)))
+        digest = folders.digest(folder)
+        given: dict[str, Any] = {"tokenizer": tokenizer, "known": known, "told": told, "encoder": digest}
+        run.finish(_product(run.folder / "product", asked, learner, **given))
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def _product(
     folder: Path,
     asked: Texts,
     learner: Learning,
+    *,
     tokenizer: Tokenizer,
     known: Labels,
     told: Mapping[str, float],
