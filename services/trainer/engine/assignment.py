@@ -20,6 +20,7 @@ from services.trainer.engine.registry import Registry
 from services.trainer.jobs.state import Job, Phase
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.recipe import Place
+from services.trainer.search.parameters import checked
 
 MOST_UNPACKED = 2**30  # bytes of a bundle
 
@@ -39,8 +40,8 @@ def task(job: Job) -> Task:
     if job.spec.bundle is not None:
         return Task(job.spec.bundle.entry_point, Place.WORKERS, job.spec.parameters)
     recipe = by_name(job.spec.recipe)
-    found = recipe.check(job.spec.parameters)
-    return Task(recipe.main, recipe.place, found.model_dump(mode="json"), tuple(recipe.materials(found)))
+    found, parameters = checked(recipe, job.spec.parameters)
+    return Task(recipe.main, recipe.place, parameters, tuple(recipe.materials(found)))
 
 
 class Assignments:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bmase.training import Run
+
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import memory, packing
 from services.trainer.engine.attempt import Attempt, Failed, Said
 from services.trainer.engine.run import JobRun
 from services.trainer.jobs.state import Cause
+from services.trainer.search import take
 
 _OURS = str(Path(__file__).parent)
 MIB = 2**20
@@ -29,12 +32,23 @@ class CodeFailedError(Exception):
 def call(attempt: Attempt, run: JobRun) -> None:
     """Runs the code to its end; CodeFailedError for whatever it raises, its own exits too."""
     try:
-        packing.function(attempt.main)(run)
+        _called(packing.function(attempt.main), run)
         run.close()
     except MemoryError as error:
         raise CodeFailedError(Failed(cause=Cause.OUT_OF_MEMORY, message=words(error))) from error
     except (Exception, SystemExit) as error:
         raise CodeFailedError(Failed(cause=Cause.ERROR, message=words(error))) from error
+
+
+def _called(main: Callable[[Run], None], run: JobRun) -> None:
+    """Once, or as often as the job's search wants."""
+    _, wish = take(run.parameters)
+    if wish is None:
+        main(run)
+        return
+    from services.trainer.search.searching import train  # noqa: PLC0415 - only who searches loads it
+
+    train(run, main, wish)
 
 
 def words(error: BaseException) -> str:
