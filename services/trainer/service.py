@@ -30,7 +30,6 @@ from services.trainer.jobs.state import FINAL, Job
 from services.trainer.loop import Loop
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.search import take
-from services.trainer.search.parameters import checked
 
 WATCH_SECONDS = 1.0
 PAGE = 200
@@ -119,7 +118,9 @@ def check(spec: Spec) -> None:
         take(spec.parameters)
         return
     recipe = by_name(spec.recipe)
-    checked(recipe, spec.parameters)
+    own, wish = take(spec.parameters, recipe.parameters)
+    if wish is None:
+        recipe.check(own)
     given = {source.name for source in spec.data}
     if absent := [name for name in recipe.sources if name not in given]:
         raise InvalidArgument([Violation("job.data", f"the recipe {recipe.name} needs a source named {absent[0]!r}")])

@@ -15,7 +15,6 @@ from services.trainer.engine import memory, packing
 from services.trainer.engine.attempt import Attempt, Failed, Said
 from services.trainer.engine.run import JobRun
 from services.trainer.jobs.state import Cause
-from services.trainer.search import take
 
 _OURS = str(Path(__file__).parent)
 MIB = 2**20
@@ -32,7 +31,7 @@ class CodeFailedError(Exception):
 def call(attempt: Attempt, run: JobRun) -> None:
     """Runs the code to its end; CodeFailedError for whatever it raises, its own exits too."""
     try:
-        _called(packing.function(attempt.main), run)
+        _main(attempt)(run)
         run.close()
     except MemoryError as error:
         raise CodeFailedError(Failed(cause=Cause.OUT_OF_MEMORY, message=words(error))) from error
@@ -40,15 +39,13 @@ def call(attempt: Attempt, run: JobRun) -> None:
         raise CodeFailedError(Failed(cause=Cause.ERROR, message=words(error))) from error
 
 
-def _called(main: Callable[[Run], None], run: JobRun) -> None:
-    """Once, or as often as the job's search wants."""
-    _, wish = take(run.parameters)
-    if wish is None:
-        main(run)
-        return
-    from services.trainer.search.searching import train  # noqa: PLC0415 - only who searches loads it
+def _main(attempt: Attempt) -> Callable[[Run], None]:
+    main = packing.function(attempt.main)
+    if (wish := attempt.search) is None:
+        return main
+    from services.trainer.search import searching  # noqa: PLC0415  Optuna only where something is searched
 
-    train(run, main, wish)
+    return lambda run: searching.train(run, main, wish)
 
 
 def words(error: BaseException) -> str:

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 from bmase.training import Product, Run
 
-from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Measured, Said
+from services.trainer.engine.attempt import FILE, Attempt, Checkpointed, Kept, Measured, Said
 from services.trainer.engine.calling import CodeFailedError, call
 from services.trainer.engine.run import JobRun
 from services.trainer.jobs.spec import Spec
 from services.trainer.recipes.recipe import Place
+from services.trainer.search import take
 
 SEARCH = {"space": {"rate": {"low": 0.001, "high": 1.0, "log": True}}, "trials": 6, "budget": {"steps": 2}}
 PARAMETERS: Mapping[str, Any] = {"steps": 4, "search": SEARCH}
+OWN, WISH = take(PARAMETERS)
 
 
 def main(run: Run) -> None:
@@ -52,12 +54,16 @@ def attempted(tmp_path: Path, number: int, checkpoint: Kept | None = None) -> tu
         spec=spec,
         main="toy_training:main",
         place=Place.WORKERS,
-        parameters=PARAMETERS,
+        parameters=OWN,
+        search=WISH,
         blobs=(tmp_path / "blobs").as_uri(),
         checkpoint=checkpoint,
     )
     folder = tmp_path / f"worker-{number}"
     folder.mkdir()
+    attempt.write(folder)
+    attempt = Attempt.read(folder)  # as the driver gets it
+    (folder / FILE).unlink()
     said: list[Said] = []
     run = JobRun(attempt, {}, folder, said.append)
     call(attempt, run)
