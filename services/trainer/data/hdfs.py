@@ -11,7 +11,7 @@ from fsspec.spec import AbstractFileSystem
 
 # Left alone, a NameNode that is gone is asked for three minutes. These wait for about half a minute, which is what a
 # failover takes; an installation's own configuration says it better.
-PATIENCE = {"dfs.client.failover.max.attempts": "7", "dfs.client.failover.sleep.base.millis": "500"}
+PATIENCE = {"dfs.client.failover.max.attempts": "5", "dfs.client.failover.sleep.base.millis": "500"}
 _TOLD_CHARACTERS = 300
 _NODE = re.compile(r'ip_addr: \\?"([^"\\]*).*?xfer_port: (\d+)')
 

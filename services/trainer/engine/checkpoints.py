@@ -18,8 +18,9 @@ Done = Callable[[Kept], None]
 
 def copied(value: Any) -> Any:
     """The value as it is now, tensors on the CPU: what training changes afterwards changes no checkpoint."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    # Code without torch has no tensors; the thread that writes may be importing it just now.
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    if tensor is not None and isinstance(value, tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):
         return {key: copied(item) for key, item in value.items()}

@@ -119,7 +119,7 @@ def document(wish: Wish, trials: Sequence[Trial], best: Trial, importance: Mappi
     told = ("number", "parameters", "state", "value", "reports", "message")
     rows = [{name: getattr(trial, name) for name in told} for trial in trials]
     return {
-        "search": wish.model_dump(mode="json"),
+        "search": wish.model_dump(mode="json", exclude={"own"}),
         "best": {"trial": best.number, "value": best.value, "parameters": dict(best.parameters)},
         "importance": dict(importance),
         "trials": rows,

@@ -96,7 +96,7 @@ class Wish(_Part):
     metric: str = Field("val_loss", pattern="^[A-Za-z_][A-Za-z0-9_.-]{0,47}$")
     direction: Literal["minimize", "maximize"] = "minimize"
     budget: dict[str, Any] = {}
-    own: dict[str, Any] = Field({}, exclude=True)  # the parameters that are not searched
+    own: dict[str, Any] = {}  # the parameters that are not searched; `take` sets them
 
     @model_validator(mode="after")
     def _apart(self) -> Wish:
@@ -116,7 +116,8 @@ class Wish(_Part):
 def take(parameters: Mapping[str, Any], model: type[BaseModel] | None = None) -> tuple[dict[str, Any], Wish | None]:
     """A job's own parameters, and its search if it has one. `model`: of the recipe; None for a user's own code.
 
-    InvalidArgument names every field of the search that is wrong. The own parameters are the recipe's to check.
+    InvalidArgument names every field that is wrong, of the search and, where there is one, of the own parameters too:
+    without a search they are the recipe's to check.
     """
     own = {name: value for name, value in parameters.items() if name != KEY}
     if KEY not in parameters:
@@ -193,7 +194,8 @@ def _number(model: type[BaseModel], name: str) -> Literal["int", "float"] | None
 
 
 def _refused(wish: Wish, own: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Violation]:
-    """What the recipe would refuse: names, and values that stand for all."""
+    """What the recipe would refuse: names, values that stand for all, and the parameters that are not searched."""
+    yield from _refused_own(wish, own, model)
     for name, entry in wish.space.items():
         place = f"{_FIELD}.space.{name}"
         if name not in model.model_fields:
@@ -208,6 +210,19 @@ def _refused(wish: Wish, own: Mapping[str, Any], model: type[BaseModel]) -> Iter
             yield Violation(place, f"is no parameter; there are: {', '.join(model.model_fields)}")
         else:
             yield from (Violation(place, why) for why in _why(model, own, {name: (value,)}))
+
+
+def _refused_own(wish: Wish, own: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Violation]:
+    try:
+        model.model_validate({**own, **{name: entry.samples[0] for name, entry in wish.space.items()}})
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            name = str(each["loc"][0]) if each["loc"] else ""
+            if name not in wish.space:
+                known = f"is not known here; there are: {', '.join(model.model_fields)}"
+                yield Violation(
+                    f'job.parameters["{name}"]', known if each["type"] == "extra_forbidden" else each["msg"]
+                )
 
 
 def _why(model: type[BaseModel], own: Mapping[str, Any], tried: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:

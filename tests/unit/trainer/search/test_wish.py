@@ -11,7 +11,7 @@ from pydantic import Field
 
 from services.kit.errors import InvalidArgument
 from services.trainer.recipes.recipe import Parameters
-from services.trainer.search import Choices, Range, take
+from services.trainer.search import Choices, Range, Wish, take
 
 
 class Toy(Parameters):
@@ -104,6 +104,21 @@ def test_what_is_wrong_is_named(search: Any, field: str, words: str) -> None:
     found = refused(search)
     assert list(found) == [field]
     assert words in found[field]
+
+
+def test_parameters_that_are_not_searched_are_checked_too() -> None:
+    space = {"rate": {"low": 0.1, "high": 1}}
+    found = refused({"space": space}, {"width": 7, "widht": 8})
+    assert set(found) == {'job.parameters["width"]', 'job.parameters["widht"]'}
+    assert "there are: rate, width" in found['job.parameters["widht"]']
+
+
+def test_a_wish_outlives_its_way_to_a_worker_as_json() -> None:
+    _, wish = take({"width": 16, "search": {"space": {"rate": {"low": 1, "high": 10}}}}, Toy)
+    assert wish is not None
+    again = Wish.model_validate_json(wish.model_dump_json())
+    assert again == wish
+    assert again.of_best({"rate": 2.0}) == {"width": 16, "rate": 2.0}
 
 
 def test_what_is_given_is_not_searched() -> None:
