@@ -32,6 +32,7 @@ from services.trainer.recipes.ensemble.train import main as ensemble
 from tests.support.alone import Alone
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Trial:
 
     @property
     def worse(self) -> bool:
-        return self.gain.upper < 0
+        """Beyond what float32 loses."""
+        return self.gain.upper < -ROUNDING * self.best_loss
 
 
 def trial(data: DataSet, seed: int, folder: Path) -> Trial:
