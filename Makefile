@@ -21,7 +21,7 @@ LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 EXAMPLE := $(VENV)/.example
 # Programs that only tests, lint and benches need, beside those of the suite.
-TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager
+TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager java hdfs
 
 .PHONY: help
 help: # Print this list
@@ -54,8 +54,10 @@ demo: $(EXAMPLE) ## Train two models, move live traffic by hand, then let releas
 
 ##@ Checking
 
-.PHONY: setup test test-unit test-integration test-e2e lint fmt bench
+.PHONY: setup setup-training test test-unit test-integration test-e2e lint fmt bench
 setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
+
+setup-training: $(EXAMPLE) ## Install what the trainer needs, for `bmase up --training`
 
 test: test-unit test-integration test-e2e ## Run all tests, on the real binaries
 
@@ -93,7 +95,7 @@ fmt: $(DEV) ## Bring the code into shape
 proto: $(DEV) ## Make the stubs anew from protos/
 	$(PY) -m infra.protos generate
 
-docs: $(DEV) ## Make the references of API, errors and settings, and the dashboards, anew
+docs: $(DEV) ## Make the references of API, errors, recipes and settings, and the dashboards, anew
 	$(PY) -m infra.reference generate
 	$(PY) -m infra.grafana generate
 

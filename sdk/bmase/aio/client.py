@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bmase import connection, layout, names, settings, sources
+from bmase.aio.jobs import Jobs
+from bmase.aio.pipelines import Pipelines, Schedules
 from bmase.aio.registry import Models, Versions
 from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
@@ -53,6 +55,9 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
+        self.jobs = Jobs(self.wire)
 
     async def __aenter__(self) -> Client:
         return self
@@ -102,6 +107,11 @@ class Client:
         if alias:
             await self.models.set_alias(model, alias, version.number)
         return version
+
+    async def upload(self, path: Path | str, *, progress: Listener = silent) -> str:
+        """Brings one file into the registry, as jobs want their code; its digest."""
+        stored = await transfer(self.wire.settings, progress, lambda running: running.upload([Path(path)]))
+        return stored[0].digest
 
     async def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent

@@ -15,6 +15,8 @@ from bmase.errors import AlreadyExists
 from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
+from bmase.sync.jobs import Jobs
+from bmase.sync.pipelines import Pipelines, Schedules
 from bmase.sync.registry import Models, Versions
 from bmase.sync.releases import Monitor, Releases
 from bmase.sync.serving import Deployments, Nodes, Routes
@@ -52,6 +54,9 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
+        self.jobs = Jobs(self.wire)
 
     def __enter__(self) -> Client:
         return self
@@ -98,6 +103,10 @@ class Client:
         if alias:
             self.models.set_alias(model, alias, version.number)
         return version
+
+    def upload(self, path: Path | str, *, progress: Listener = silent) -> str:
+        """Brings one file into the registry, as jobs want their code; its digest."""
+        return Transfer(self.wire, progress).upload([Path(path)])[0].digest
 
     def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent

@@ -16,16 +16,20 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._shown: dict[tuple[str, ...], float] = {}
+        self._held: dict[tuple[str, ...], str] = {}
 
     def show(self, step: int, total: int, message: str, metrics: Mapping[str, float]) -> None:
         names, now = tuple(metrics), time.monotonic()
-        if message or now - self._shown.get(names, 0.0) >= EVERY_SECONDS:
+        place = f"step {step}/{total}" if total else f"step {step}"
+        self._held[names] = "  ".join(filter(None, (place, message, _told(metrics))))
+        if message or now - self._shown.get(names, -EVERY_SECONDS) >= EVERY_SECONDS:
             self._shown[names] = now
-            place = f"step {step}/{total}" if total else f"step {step}"
-            print("  ".join(filter(None, (place, message, _told(metrics)))), file=self._stream, flush=True)
+            print(self._held.pop(names), file=self._stream, flush=True)
 
     def close(self) -> None:
-        pass
+        """Tells the last of each that has not been told."""
+        for line in self._held.values():
+            print(line, file=self._stream, flush=True)
 
 
 class Bar:

@@ -64,7 +64,10 @@ def bare(model: nn.Module) -> nn.Module:
 
 
 def state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Of the whole model on the CPU, however many workers hold it: all of them have to call; rank 0 gets it."""
+    """Of the whole model on the CPU, however many workers hold it: all of them have to call; rank 0 gets it.
+
+    On the CPU its tensors are the model's own, which the next step changes: `run.checkpoint` copies them.
+    """
     weights, steps = get_state_dict(model, optimizer, options=_WHOLE)
     return {"model": weights, "optimizer": steps}
 
@@ -80,7 +83,8 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of all parameters and buffers on the CPU: all workers have to call; rank 0 gets it."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict  # noqa: PLC0415
 
-    return {name: each.detach().clone() for name, each in get_model_state_dict(model, options=_WHOLE).items()}
+    whole: Mapping[str, Any] = get_model_state_dict(model, options=_WHOLE)
+    return {name: each.detach().clone() for name, each in whole.items()}
 
 
 def seeded(run: Run, step: int = 0) -> None:

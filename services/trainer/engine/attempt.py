@@ -13,6 +13,7 @@ from services.trainer.jobs.state import Cause, Outcome
 from services.trainer.recipes.recipe import Place
 
 FILE = "attempt.json"
+EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
 
 
 class _Part(BaseModel):
@@ -117,12 +118,14 @@ class Gate(_Part):
 
 
 class Evaluated(_Part):
-    """`registers` false: what was made is no version (a reproduction)."""
+    """`registers` false: what was made is no version (a reproduction), and `sentence` is how the job ends."""
 
     kind: Literal["evaluated"] = "evaluated"
     evidence: Kept
     gates: tuple[Gate, ...] = ()
     metrics: Mapping[str, float] = {}
+    registers: bool = True
+    sentence: str = ""
 
 
 class Failed(_Part):

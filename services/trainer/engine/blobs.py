@@ -18,6 +18,11 @@ Result = TypeVar("Result")
 _CHUNK = 2**20
 
 
+def by_digest(prefix: str, digest: str) -> str:
+    """The key under which a tar of this digest is kept."""
+    return f"{prefix}{digest.removeprefix('sha256:')}.tar"
+
+
 class Blobs:
     """Blocking; each call has an event loop of its own, so it may be used from any thread that has none."""
 
@@ -30,11 +35,30 @@ class Blobs:
         _run(self._put(key, file))
         return Kept(key=key, digest=digest, size=size, step=step)
 
+    def put_by_digest(self, prefix: str, file: Path) -> Kept:
+        """As a tar whose key tells its digest."""
+        digest = _digest(file)
+        _run(self._put(by_digest(prefix, digest), file))
+        return Kept(key=by_digest(prefix, digest), digest=digest, size=file.stat().st_size)
+
+    def replace(self, key: str, file: Path) -> Kept:
+        """Instead of what was there."""
+        _run(open_store(self._url).delete(key))
+        return self.put(key, file)
+
     def get(self, kept: Kept, file: Path) -> None:
         """Brings it; DIGEST_MISMATCH when it is not what was kept."""
         _run(self._get(kept.key, file))
         if (found := _digest(file)) != kept.digest:
             raise DomainError(Reason.DIGEST_MISMATCH, f"{kept.key} has the digest {found}, not {kept.digest}")
+
+    def copy(self, key: str, file: Path) -> None:
+        """Brings what is kept under the key; ARTEFACT_NOT_FOUND."""
+        _run(self._get(key, file))
+
+    def delete(self, key: str) -> None:
+        """What is not there is deleted already."""
+        _run(open_store(self._url).delete(key))
 
     def read(self, key: str) -> bytes:
         """All of it, for documents; ARTEFACT_NOT_FOUND."""

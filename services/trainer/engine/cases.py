@@ -1,4 +1,4 @@
-"""From rows to what a model is asked, and from its outputs to what is judged: by columns, or by the code's own hooks."""
+"""From rows to what a model is asked, and from its outputs to what is judged: by columns, or by hooks of the code."""
 
 from __future__ import annotations
 
@@ -52,19 +52,16 @@ def answers(product: Product, asked: Cases, outputs: Arrays) -> Answers:
 
 
 def _labels(product: Product, rows: Batch) -> np.ndarray:
+    """Numbers that are no names of classes are the classes' places, as those of pictures in folders are."""
     column = _column(rows, product.target)
-    if column.dtype.kind in "biu" and not (product.classes and not _are_indices(product.classes)):
-        return column.astype(np.int64)
     places = {name: at for at, name in enumerate(product.classes)}
     found = np.array([places.get(_text(value), -1) for value in column], np.int64)
+    if column.dtype.kind in "biu" and (found < 0).all():
+        return column.astype(np.int64)
     if (found < 0).any():
         unknown = _text(column[int(np.argmax(found < 0))])
         raise InvalidArgument([Violation("data", f"has the class {unknown!r}, which the model does not know")])
     return found
-
-
-def _are_indices(classes: tuple[str, ...]) -> bool:
-    return list(classes) == [str(at) for at in range(len(classes))]
 
 
 def _text(value: object) -> str:

@@ -129,9 +129,9 @@ class Group:
         self._placed = placement_group([bundle] * spec.workers)
         if not self._placed.wait(PLACED_WITHIN):
             raise TimeoutError(f"Ray has found no room for {spec.workers} workers within {PLACED_WITHIN:g} s")
-        self._mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
+        self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0).remote()
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": {"env_vars": self._environment}}
-        self._workers = [
+        self._workers: list[Any] = [
             ray.remote(Worker)
             .options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placed, rank))
             .remote(self._attempt, rank, self._mailbox)

@@ -58,6 +58,7 @@ class Stable:
 def judge(
     attempt: Attempt,
     product: Product,
+    *,
     manifests: Mapping[str, Manifest],
     splits: Splits,
     record: Record,
@@ -68,7 +69,7 @@ def judge(
     (out / RECORD).write_text(record.to_json())
     gates = parse_all(attempt.spec.gates)
     if not product.task:
-        _write_card(attempt, product, record, None, None, {}, out)
+        _write_card(attempt, product, record=record, evaluation=None, decision=None, pictures={}, out=out)
         failed = [
             Gate(gate=str(gate), outcome=Outcome.FAILED, message="the version was not evaluated") for gate in gates
         ]
@@ -89,7 +90,15 @@ def judge(
     (out / GATES).write_text(decision.to_json())
     pictures = _write_pictures(answers, evaluation, out)
     notes = {"Compared with": why_not} if why_not else {}
-    _write_card(attempt, product, record, evaluation, decision, {**pictures, **notes}, out)
+    _write_card(
+        attempt,
+        product,
+        record=record,
+        evaluation=evaluation,
+        decision=decision,
+        pictures={**pictures, **notes},
+        out=out,
+    )
     _write_reference(product, manifests[DATA], splits, model, out)
     return Judged(tuple(map(_gate, decision.answers)), evaluation.metrics)
 
@@ -130,6 +139,7 @@ def _write_pictures(answers: Answers, evaluation: Evaluation, out: Path) -> dict
 def _write_card(
     attempt: Attempt,
     product: Product,
+    *,
     record: Record,
     evaluation: Evaluation | None,
     decision: Decision | None,

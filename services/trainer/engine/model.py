@@ -35,6 +35,7 @@ class OnnxModel:
         file = str(folder / FILE)
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._dtypes = {each.name: _DTYPES.get(each.type) for each in self._session.get_inputs()}
+        self._ranks = {each.name: len(each.shape) for each in self._session.get_inputs()}
         self.inputs = tuple(self._dtypes)
         self.outputs = tuple(each.name for each in self._session.get_outputs())
 
@@ -53,6 +54,8 @@ class OnnxModel:
         return found
 
     def _typed(self, name: str, array: np.ndarray) -> np.ndarray:
+        if array.ndim == 1 and self._ranks.get(name) == 2:  # a column for a tensor (rows, 1)
+            array = array[:, np.newaxis]
         wanted = self._dtypes.get(name)
         return array if wanted is None or array.dtype == wanted else array.astype(wanted)
 

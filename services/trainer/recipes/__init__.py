@@ -11,8 +11,8 @@ for the same weights), `bmase.training.torch` (workers, checkpoints, seeds). Wha
 
 - chance is decided by `run.seed` alone, so the same job gives the same bytes: order by `run.rows(shuffle, epoch)`,
   dropout and initial weights by `seeded(run, step)`, threads by `run.threads`;
-- `run.due` is asked once a step, after it; a checkpoint holds weights, optimiser, epoch, batch within the epoch and what
-  early stopping remembers, so that what follows is the same as without a stop;
+- `run.due` is asked once a step, after it; a checkpoint holds weights, optimiser, epoch, batch within it and what early
+  stopping remembers, so that what follows is the same as without a stop;
 - `batch` is that of all workers together;
 - `val_loss` and its like are reported once an epoch, `loss` at each step.
 """

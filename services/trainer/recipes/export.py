@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx
+    from google.protobuf.message import Message
     from torch import Tensor, nn
 
 OPSET = 20
@@ -40,13 +41,10 @@ def export(
 
 def bare(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without what says where and by which lines it was made: paths of this machine, and no part of the model."""
-    for holder in (model, model.graph, *model.functions):
-        holder.ClearField("metadata_props")
-        holder.ClearField("doc_string")
-    graphs = (model.graph, *model.functions)
-    for each in (*(node for graph in graphs for node in graph.node), *model.graph.initializer):
-        each.ClearField("metadata_props")
-        each.ClearField("doc_string")
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        value.ClearField("metadata_props")
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    values = [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]
+    messages: list[Message] = [model, model.graph, *model.functions, *nodes, *values]
+    for message in messages:
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
     return model

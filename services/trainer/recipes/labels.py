@@ -40,7 +40,8 @@ def labels(run: Run, column: str) -> Labels:
             if len(seen) > MOST_CLASSES:
                 raise _refuse(column, f"has more than {MOST_CLASSES} different values: these are no classes")
     if not rows["train"] or not rows["validation"]:
-        raise _refuse(column, f"there are {rows['train']} rows to train on and {rows['validation']} for validation")
+        told = f"there are {rows['train']} rows to train on and {rows['validation']} for validation"
+        raise _refuse(column, f"{told}: give more rows, or a split with both")
     return _labels(column, seen, run.source().classes, rows)
 
 
@@ -50,7 +51,9 @@ def _labels(column: str, seen: set[object], named: tuple[str, ...], rows: Mappin
         return _enough(column, Labels(len(names), names, True, rows))
     for value in seen:
         if not isinstance(value, int | float) or value < 0 or value != int(value) or value > MOST_CLASSES:
-            raise _refuse(column, f"has the value {value!r}: classes are texts, or whole numbers from 0 on")
+            raise _refuse(
+                column, f"has the value {value!r}: classes are texts, or whole numbers from 0 to {MOST_CLASSES}"
+            )
     most = max(int(value) for value in seen if isinstance(value, int | float)) + 1
     return _enough(column, Labels(max(most, len(named)), named if len(named) >= most else (), False, rows))
 

@@ -12,6 +12,7 @@ from bmase.training.torch import device, load, prepare, seeded, state, summed, w
 from torch import Tensor
 from torch.nn import functional
 
+from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.export import export
 from services.trainer.recipes.images.data import Pictures, look
 from services.trainer.recipes.images.model import Network, Served, moved
@@ -107,20 +108,23 @@ class Training:
     def validate(self) -> None:
         """Ends the epoch: the figures on the validation rows, and whether they are the best."""
         self.model.eval()
-        loss = right = torch.zeros((), dtype=torch.float64)
+        losses = right = torch.zeros((), dtype=torch.float64)
         count = 0
         for batch in self.run.rows("validation", [self.parameters.image, self.parameters.label], batch=256):
             pictures, labels = self._tensors(batch)
             logits = self.model(pictures)
-            loss = loss + functional.cross_entropy(logits, labels, reduction="sum").cpu().double()
+            losses = losses + functional.cross_entropy(logits, labels, reduction="sum").cpu().double()
             right = right + (logits.argmax(1) == labels).sum().cpu()
             count += len(labels)
-        loss_sum, right_sum, rows = summed(self.run, loss, right, count)
+        loss_sum, right_sum, rows = summed(self.run, losses, right, count)
+        loss, accuracy = loss_sum / rows, right_sum / rows
+        if not math.isfinite(loss):
+            advice = f"the loss is {loss} after {self.step} steps: take a lower one"
+            raise InvalidArgument([Violation('job.parameters["learning_rate"]', advice)])
         self.epoch, self.done = self.epoch + 1, 0
-        if self.best.better(loss_sum / rows):
+        if self.best.better(loss):
             self.best.weights = weights(self.model)
-        figures = {"val_loss": loss_sum / rows, "val_accuracy": right_sum / rows}
-        self.run.report(self.step, total=self.total, epoch=self.epoch, **figures)
+        self.run.report(self.step, total=self.total, epoch=self.epoch, val_loss=loss, val_accuracy=accuracy)
 
     def finish(self) -> None:
         """Rank 0: the best weights as ONNX."""
