@@ -121,11 +121,13 @@ def compared(data: DataSet, mine: np.ndarray, theirs: np.ndarray, target: np.nda
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
+    known = [data.name for data in SETS]
+    parser.add_argument("--data", nargs="+", choices=known, default=known)
     asked = parser.parse_args()
     titles = f"{'data':<8}{'seed':>5}  {'best member':<12}{'loss':>9}{'gain':>10}"
     print(f"{titles}   {'95% interval':<24}{'verdict':<12}weights")
     made: dict[str, list[Trial]] = {}
-    for data in SETS:
+    for data in (each for each in SETS if each.name in asked.data):
         for seed in range(asked.seeds):
             with tempfile.TemporaryDirectory() as folder:
                 one = trial(data, seed, Path(folder))
