@@ -97,37 +97,25 @@ def _scikit(make: Callable[[int], Any]) -> Callable[[Rows, int, Path], None]:
 def _linear(seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
-    return LogisticRegression(C=0.1, max_iter=300, random_state=seed)
-
-
-def _ridge(seed: int) -> Any:
-    from sklearn.linear_model import Ridge  # noqa: PLC0415
-
-    return Ridge(random_state=seed)
-
-
-def _forest(seed: int) -> Any:
-    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415
-
-    return RandomForestClassifier(60, min_samples_leaf=10, random_state=seed)
+    return LogisticRegression(C=0.1, max_iter=100, random_state=seed)
 
 
 def _forest_of_numbers(seed: int) -> Any:
     from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
 
-    return RandomForestRegressor(60, min_samples_leaf=3, random_state=seed)
+    return RandomForestRegressor(30, min_samples_leaf=3, random_state=seed)
 
 
 def _network(seed: int) -> Any:
     from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
 
-    return MLPClassifier(hidden_layer_sizes=(64,), early_stopping=True, max_iter=30, random_state=seed)
+    return MLPClassifier(hidden_layer_sizes=(32,), early_stopping=True, max_iter=12, random_state=seed)
 
 
 def _network_of_numbers(seed: int) -> Any:
     from sklearn.neural_network import MLPRegressor  # noqa: PLC0415
 
-    return MLPRegressor(hidden_layer_sizes=(64,), early_stopping=True, max_iter=60, random_state=seed)
+    return MLPRegressor(hidden_layer_sizes=(64,), early_stopping=True, max_iter=40, random_state=seed)
 
 
 def _trees(task: str, trees: int) -> Callable[[Rows, int, Path], None]:
@@ -137,7 +125,7 @@ def _trees(task: str, trees: int) -> Callable[[Rows, int, Path], None]:
         from onnxmltools.convert.common.data_types import FloatTensorType  # noqa: PLC0415
 
         kind = lightgbm.LGBMClassifier if task == "classification" else lightgbm.LGBMRegressor
-        fitted = kind(n_estimators=trees, num_leaves=15, random_state=seed, n_jobs=1, verbose=-1, deterministic=True)
+        fitted = kind(n_estimators=trees, num_leaves=15, random_state=seed, n_jobs=1, max_bin=63, verbose=-1)
         fitted.fit(rows["x"], rows["target"])
         takes = [("X", FloatTensorType([None, rows["x"].shape[1]]))]
         more = {"zipmap": False} if task == "classification" else {}
@@ -145,6 +133,19 @@ def _trees(task: str, trees: int) -> Callable[[Rows, int, Path], None]:
         path.write_bytes(model.SerializeToString())
 
     return train
+
+
+def _deep_trees(rows: Rows, seed: int, path: Path) -> None:
+    """Of another library than `_trees`, fewer and deeper."""
+    import xgboost  # noqa: PLC0415
+    from onnxmltools import convert_xgboost  # noqa: PLC0415
+    from onnxmltools.convert.common.data_types import FloatTensorType  # noqa: PLC0415
+
+    kind = xgboost.XGBClassifier if rows["target"].dtype.kind == "i" else xgboost.XGBRegressor
+    fitted = kind(n_estimators=100, max_depth=6, subsample=0.7, learning_rate=0.1, random_state=seed, n_jobs=1)
+    fitted.fit(rows["x"], rows["target"])
+    takes = [("X", FloatTensorType([None, rows["x"].shape[1]]))]
+    path.write_bytes(convert_xgboost(fitted, initial_types=takes, target_opset=15).SerializeToString())
 
 
 def _pictures(kernel: int) -> Callable[[Rows, int, Path], None]:
@@ -161,14 +162,14 @@ def _convolve(rows: Rows, kernel: int, seed: int, path: Path) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     network = nn.Sequential(
-        nn.Conv2d(1, 16, kernel, padding="same"), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, kernel, padding="same"), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * 49, 10),
+        nn.Conv2d(1, 12, kernel, stride=2, padding=kernel // 2), nn.ReLU(),
+        nn.Conv2d(12, 24, kernel, stride=2, padding=kernel // 2), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(0.3), nn.Linear(24 * 49, 10),
     )  # fmt: skip
     images = torch.from_numpy(rows["x"]).reshape(-1, 1, 28, 28)
     labels = torch.from_numpy(rows["target"])
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
-    for _ in range(6):
+    for _ in range(8):
         for chosen in torch.randperm(len(labels)).split(64):
             optimiser.zero_grad()
             nn.functional.cross_entropy(network(images[chosen]), labels[chosen]).backward()
@@ -185,13 +186,13 @@ SETS = (
         "classification",
         digits,
         {
-            "small-network": _pictures(3),
-            "network": _pictures(5),
-            "trees": _trees("classification", 40),
-            "linear": _scikit(_linear),
+            "network-3": _pictures(3),
+            "network-5": _pictures(5),
+            "network-7": _pictures(7),
+            "trees": _trees("classification", 30),
         },
         {"X": "x", "image": "x"},
-        logits=("small-network", "network"),
+        logits=("network-3", "network-5", "network-7"),
     ),
     DataSet(
         "adult",
@@ -199,8 +200,8 @@ SETS = (
         adult,
         {
             "network": _scikit(_network),
-            "trees": _trees("classification", 150),
-            "forest": _scikit(_forest),
+            "trees": _trees("classification", 100),
+            "deep-trees": _deep_trees,
             "linear": _scikit(_linear),
         },
         {"X": "x"},
@@ -212,8 +213,8 @@ SETS = (
         {
             "network": _scikit(_network_of_numbers),
             "trees": _trees("regression", 200),
+            "deep-trees": _deep_trees,
             "forest": _scikit(_forest_of_numbers),
-            "linear": _scikit(_ridge),
         },
         {"X": "x"},
     ),

@@ -12,6 +12,7 @@ import typer
 
 from bmase.cli import (
     admin,
+    ensembles,
     exits,
     explaining,
     imports,
@@ -87,6 +88,7 @@ app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
 app.add_typer(pipelines.app, name="pipelines", rich_help_panel=WORK)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
+app.add_typer(ensembles.app, name="ensemble", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
 app.add_typer(explaining.app, name="explain", rich_help_panel=TRAFFIC)

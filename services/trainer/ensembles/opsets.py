@@ -17,6 +17,8 @@ def plain(model: onnx.ModelProto) -> onnx.ModelProto:
         return inliner.inline_local_functions(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    if "" not in opsets(copy):  # trees alone need none, but what is put around them does
+        copy.opset_import.append(helper.make_opsetid("", MIN_OPSET))
     return copy
 
 

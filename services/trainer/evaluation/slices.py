@@ -138,9 +138,9 @@ def _skipped(small: Sequence[Part]) -> Iterator[Skipped]:
 
 def cut(columns: Mapping[str, Array], rows: int, setting: Setting, edges: Edges) -> Iterator[Part]:
     """Every row is in exactly one part of each column; InvalidArgument where a column does not fit the rows."""
-    unknown = [name for name in edges if name not in columns]
-    if unknown:
-        raise InvalidArgument([Violation(f"edges[{name}]", "there is no such column") for name in unknown])
+    wrong = {name: _wrong(given, columns.get(name)) for name, given in edges.items()}
+    if any(wrong.values()):
+        raise InvalidArgument([Violation(f"edges[{name}]", why) for name, why in wrong.items() if why])
     for name, given in columns.items():
         values = np.asarray(given)
         if values.shape != (rows,):
@@ -153,12 +153,22 @@ def cut(columns: Mapping[str, Array], rows: int, setting: Setting, edges: Edges)
             yield from _by_value(name, np.array([_word(value) for value in values]))
 
 
+def _wrong(edges: Sequence[float], column: Array | None) -> str:
+    """Why a column cannot be cut at these edges; empty when it can."""
+    if column is None:
+        return "there is no such column"
+    if np.asarray(column).dtype.kind not in "biuf":
+        return "the column does not hold numbers"
+    return "" if len(edges) and np.isfinite(edges).all() else "have to be numbers, one at least"
+
+
 def _word(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if value is None or value != value:  # noqa: PLR0124 - not a number
         return MISSING
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    # The shortest that no other number of its type has: what is rounded may fall together with its neighbour.
+    return str(value + 0).removesuffix(".0") if isinstance(value, float | np.floating) else str(value)
 
 
 def _by_value(column: str, words: Array) -> Iterator[Part]:
@@ -169,14 +179,24 @@ def _by_value(column: str, words: Array) -> Iterator[Part]:
         yield Part(column, str(name), chosen)
 
 
+def _apart(numbers: Array) -> list[str]:
+    """With six digits, or as many more as it takes to tell them apart: times in seconds differ in the last ones."""
+    for digits in range(6, 18):
+        words = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(words)) == len(words):
+            break
+    return words
+
+
 def _by_bin(column: str, values: Array, cuts: int, edges: Sequence[float] | None) -> Iterator[Part]:
     """A number on an edge belongs below it; by default the edges are quantiles."""
     there = np.flatnonzero(~np.isnan(values))
     if edges is None:
         edges = [float(edge) for edge in np.quantile(values[there], np.arange(1, cuts) / cuts)]
     inner = np.unique(edges)
-    names = [f"{inner[0]:.6g} and below", *(f"above {edge:.6g}" for edge in inner)]
-    names[1:-1] = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(inner)]
+    said = _apart(inner)
+    names = [f"{said[0]} and below", *(f"above {edge}" for edge in said)]
+    names[1:-1] = [f"{low} to {high}" for low, high in pairwise(said)]
     place = np.searchsorted(inner, values[there], side="left")
     for at, name in enumerate(names):
         chosen = there[place == at]

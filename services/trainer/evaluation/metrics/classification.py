@@ -53,9 +53,10 @@ def brier_scores(answers: Classification) -> Array:
 
     Source: Brier, Verification of forecasts expressed in terms of probability, Monthly Weather Review 78 (1950), 1-3.
     """
-    probabilities = _given(answers)
-    squares = ((probabilities - np.eye(probabilities.shape[1])[answers.labels]) ** 2).sum(axis=1)
-    return np.asarray(squares / 2 if probabilities.shape[1] == 2 else squares)
+    away = _given(answers).copy()
+    away[np.arange(answers.rows), answers.labels] -= 1
+    squares = (away**2).sum(axis=1)
+    return np.asarray(squares / 2 if away.shape[1] == 2 else squares)
 
 
 def auroc(answers: Classification) -> float:

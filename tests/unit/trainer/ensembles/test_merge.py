@@ -93,6 +93,17 @@ def test_the_average_of_three() -> None:
     assert json.loads(merged.metadata_props[0].value)["weights"] == {"m@0": 0.5, "m@1": 0.25, "m@2": 0.25}
 
 
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.7, 0.3)])
+def test_members_of_trees_alone_name_no_standard_operators(weights: tuple[float, float]) -> None:
+    """As converters of boosted trees write them: whatever merging adds needs the import that they lack."""
+    node = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm="L1")
+    ports = [helper.make_tensor_value_info(name, FLOAT, ["batch", 4]) for name in ("x", "y")]
+    made = helper.make_graph([node], "g", ports[:1], ports[1:])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
+    both = members(model, model, weights=weights)
+    assert agreement.differences(merge.merge(both), both, batches())["y"] < 1e-6
+
+
 def test_agreement_finds_other_weights() -> None:
     merged = merge.merge(members(linear(1), linear(2)))
     with pytest.raises(DomainError, match="differs from the average of its members: 'y' by"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -182,3 +183,15 @@ def test_names() -> None:
         by_name("hit@0")
     names = [each.name for task in Task for each in of_task(task, QUICK)]
     assert len(names) == len(set(names))
+
+
+def test_the_brier_score_of_many_classes_takes_no_more_than_the_answers_do() -> None:
+    """A table of classes by classes would take 200 MB here, and more than there is for a vocabulary."""
+    classes = 5_000
+    answers = Classification(np.arange(20), np.full((20, classes), 1 / classes))
+    tracemalloc.start()
+    found = by_name("brier").value(answers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == pytest.approx((1 - 1 / classes) ** 2 + (classes - 1) / classes**2)
+    assert peak < 20_000_000

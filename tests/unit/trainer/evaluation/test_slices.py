@@ -29,6 +29,24 @@ def test_values_are_named_as_they_are_written() -> None:
     assert parts(np.array([b"a", b"b"])) == {"a": [0], "b": [1]}
 
 
+def test_numbers_that_round_to_the_same_stay_apart() -> None:
+    assert parts([1234567.0, 1234568.0, 1234567.0]) == {"1234567": [0, 2], "1234568": [1]}
+    assert parts(np.array([0.1, 0.2, 0.1], np.float32)) == {"0.1": [0, 2], "0.2": [1]}
+    assert parts([0.0, -0.0]) == {"0": [0, 1]}
+
+
+def test_bins_of_times_in_seconds_have_names_of_their_own() -> None:
+    found = parts(np.arange(1_700_000_000, 1_700_000_100))
+    assert [len(rows) for rows in found.values()] == [20] * 5
+
+
+@pytest.mark.parametrize(("column", "edges"), [([1, 2], []), ([1, 2], [np.nan]), (["a", "b"], [1.0])])
+def test_edges_that_cut_nothing_are_refused(column: list[object], edges: list[float]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parts(column, x=edges)
+    assert caught.value.violations[0].field == "edges[x]"
+
+
 def test_many_numbers_are_cut_into_equal_parts() -> None:
     found = parts(np.r_[np.arange(100.0), np.nan])
     assert [len(rows) for rows in found.values()] == [20, 20, 20, 20, 20, 1]
