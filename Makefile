@@ -95,7 +95,7 @@ fmt: $(DEV) ## Bring the code into shape
 proto: $(DEV) ## Make the stubs anew from protos/
 	$(PY) -m infra.protos generate
 
-docs: $(DEV) ## Make the references of API, errors and settings, and the dashboards, anew
+docs: $(DEV) ## Make the references of API, errors, recipes and settings, and the dashboards, anew
 	$(PY) -m infra.reference generate
 	$(PY) -m infra.grafana generate
 

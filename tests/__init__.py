@@ -1,1 +1,1 @@
-"""Tests, and what they and the benches stand on. A package by name, as an installed one may be called the same."""
+"""A package of its own: distributions that bring a package `tests` along would be found before a folder."""

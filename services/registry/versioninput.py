@@ -19,6 +19,7 @@ MAX_WAIT_US = 10_000_000
 MAX_PARAMETERS = 64 * 1024  # bytes of lineage.parameters as JSON: they are answered with every list of versions
 MAX_EVIDENCE = 200
 EVIDENCE_FOLDER = "evidence/"
+MAX_PATH = 255
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
 
@@ -61,9 +62,16 @@ class FileInput(BaseModel):
             raise refuse("bound", f"must be ROLE_CONFIG, as {CONFIG_PATH} is the serving configuration")
         if value == pb.File.ROLE_CONFIG and not is_config and "path" in info.data:
             raise refuse("bound", f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
-        if value == pb.File.ROLE_EVIDENCE and not info.data.get("path", EVIDENCE_FOLDER).startswith(EVIDENCE_FOLDER):
-            raise refuse("bound", f"must not be ROLE_EVIDENCE: the paths of evidence begin with {EVIDENCE_FOLDER!r}")
         return value
+
+    @model_validator(mode="after")
+    def _evidence_has_a_folder_of_its_own(self) -> Self:
+        """So that evaluation.json can be evidence where a model has a file of that name, too."""
+        if self.role == pb.File.ROLE_EVIDENCE and not self.path.startswith(EVIDENCE_FOLDER):
+            if len(self.path) + len(EVIDENCE_FOLDER) > MAX_PATH:
+                raise refuse("bound", f"the path must have at most {MAX_PATH} characters with {EVIDENCE_FOLDER!r}")
+            self.path = EVIDENCE_FOLDER + self.path
+        return self
 
 
 class TensorInput(BaseModel):

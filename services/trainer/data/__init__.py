@@ -12,7 +12,7 @@ Everything but the snapshot is blocking and belongs into a thread or a process o
 from __future__ import annotations
 
 from services.trainer.data.columns import Batch, Column
-from services.trainer.data.discovery import discover
+from services.trainer.data.discovery import discover, discover_files
 from services.trainer.data.manifest import File, Manifest, differences
 from services.trainer.data.reading import read, rebatched
 from services.trainer.data.references import ReferenceTap
@@ -36,6 +36,7 @@ __all__ = [
     "Stored",
     "differences",
     "discover",
+    "discover_files",
     "part",
     "read",
     "rebatched",

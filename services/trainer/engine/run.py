@@ -86,11 +86,15 @@ class JobRun(Run):
         return table(self._manifest(source), self._splits, part, columns)
 
     def files(self, source: str = DATA) -> tuple[Path, ...]:
-        """Each is brought into `folder`, under its own name, and verified."""
+        """Each is brought into `folder`, under its own name, and verified; files without rows keep their places."""
         found = []
-        for number, file in enumerate(self._manifest(source).files):
-            local = self.folder / source / str(number) / file.uri.rsplit("/", 1)[-1]
-            local.parent.mkdir(parents=True)
+        manifest = self._manifest(source)
+        for number, file in enumerate(manifest.files):
+            place = file.label if manifest.format == "files" else f"{number}/{file.uri.rsplit('/', 1)[-1]}"
+            local = self.folder / source / place
+            if local.exists() or ".." in local.parts:
+                raise DomainError(Reason.INVALID_DATA, f"two files of {source!r} are called {place}")
+            local.parent.mkdir(parents=True, exist_ok=True)
             with Places().open(file) as content, local.open("wb") as out:
                 while chunk := content.read(2**20):
                     out.write(chunk)

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from services.kit.blob import open_store
 from services.kit.errors import InvalidArgument, Violation
-from services.trainer.data import Manifest, discover, snapshot
+from services.trainer.data import Manifest, discover, discover_files, snapshot
 from services.trainer.engine.attempt import Attempt
 from services.trainer.engine.blobs import Blobs
 from services.trainer.jobs.spec import DataSource
+from services.trainer.recipes.catalogue import RECIPES
 
 
 def known(attempt: Attempt, blobs: Blobs, folder: Path) -> dict[str, Manifest]:
     """By the names under which the code asks; discovered once for all attempts."""
     key = f"jobs/{attempt.job}/manifests.json"
     if not blobs.exists(key):
-        found = {source.name: manifest(source) for source in attempt.spec.data}
+        recipe = RECIPES.get(attempt.spec.recipe)
+        plain = recipe.files if recipe else ()
+        found = {source.name: manifest(source, plain=source.name in plain) for source in attempt.spec.data}
         for source in attempt.spec.data:
             if source.snapshot:
                 blobs.run(snapshot(found[source.name], open_store(attempt.blobs)))
@@ -29,9 +32,9 @@ def known(attempt: Attempt, blobs: Blobs, folder: Path) -> dict[str, Manifest]:
     return {name: Manifest.from_json(json.dumps(document)) for name, document in documents.items()}
 
 
-def manifest(source: DataSource) -> Manifest:
-    """One of all the source's places; InvalidArgument when they do not fit together."""
-    return joined([discover(uri) for uri in source.uris], source.name)
+def manifest(source: DataSource, *, plain: bool = False) -> Manifest:
+    """One of all the source's places; InvalidArgument when they do not fit together. `plain`: of files without rows."""
+    return joined([discover_files(uri) if plain else discover(uri) for uri in source.uris], source.name)
 
 
 def joined(found: Sequence[Manifest], name: str) -> Manifest:

@@ -66,6 +66,7 @@ class Recipe:
     place: Place = Place.WORKERS
     most_workers: int = 1024
     sources: tuple[str, ...] = ("data",)  # that a job has to give
+    files: tuple[str, ...] = ()  # sources that have no rows: files of formats that only the recipe knows
     materials: Callable[[Any], Sequence[str]] = _none  # from parameters to "model@version" that it works on; for ALONE
     tolerance: Tolerance = NO_TOLERANCE  # of a version that is made again
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from bmase.training import Batch, Cases
 
+from services.trainer.recipes import tokens
 from services.trainer.recipes.facts import facts_of
 from services.trainer.recipes.labels import Labels
-from services.trainer.recipes import tokens
 
 
 def cases(rows: Batch, folder: Path) -> Cases:
