@@ -14,11 +14,12 @@ from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
 from google.protobuf import json_format
 
+from services.kit.decode import ModelRef
 from services.kit.errors import DomainError
 from services.trainer.data import discover
 from services.trainer.engine import packing
 from services.trainer.engine.attempt import Attempt, Brought, Evaluated, Logged, read_line
-from services.trainer.jobs.spec import Bundle, Spec
+from services.trainer.jobs.spec import Bundle, Resources, Spec
 from services.trainer.jobs.state import Outcome as GateOutcome
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.reproduce import again
@@ -53,11 +54,11 @@ class World:
 
     def record(self, lock: Lock) -> Record:
         job = Spec(
-            model="models/digits",
+            model=ModelRef("digits"),
             bundle=Bundle(digest="sha256:" + "0" * 64, entry_point="digits:main"),
             parameters={"steps": 8, "width": 12},
             seed=5,
-            resources={"time_limit": 120},
+            resources=Resources(time_limit=600),
         )
         worker = Worker(determinism=Determinism(plan=plan_of(job)), machine=Machine(system="Linux", cores=1))
         manifests = {"data": discover(self.data.as_uri())}
@@ -159,7 +160,7 @@ def test_as_a_job_it_ends_in_a_verdict_and_registers_nothing(world: World, tmp_p
     shutil.copytree(world.version.evidence, brought / "evidence")
     packing.pack_folder(world.bundle, brought / "evidence/code.tar")
     version = pb.Version(number=3, files=[pb.File(path="model.onnx", role=pb.File.ROLE_MODEL)])
-    job = Spec(model="models/digits", recipe="reproduce", parameters={"version": "digits@3"})
+    job = Spec(model=ModelRef("digits"), recipe="reproduce", parameters={"version": "digits@3"})
     Attempt(
         job="j1",
         number=1,
