@@ -163,7 +163,8 @@ class Engine:
         on_ray = task(job).place is Place.WORKERS and not job.product
         address = (self._address or await self._ray.address()) if on_ray else ""
         folder = await self._assignments.prepare(job, key[1], address)
-        process = Process(folder, self._ray.environment if not self._address else {}, f"{job.id}-{key[1]}")
+        own_ray = self._ray.environment if on_ray and not self._address else {}
+        process = Process(folder, own_ray, f"{job.id}-{key[1]}")
         self._processes[key] = process
         heard = _Heard(self, job, process, keep, self._journal)
         try:
