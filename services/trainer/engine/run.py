@@ -54,7 +54,7 @@ class JobRun(Run):
 
     def source(self, name: str = DATA) -> Source:
         manifest = self._manifest(name)
-        columns = tuple(Column(each.name, each.dtype, tuple(each.shape)) for each in manifest.columns)
+        columns = tuple(Column(each.name, each.numpy, tuple(each.shape)) for each in manifest.columns)
         return Source(columns, manifest.rows, manifest.classes)
 
     def rows(
@@ -155,7 +155,7 @@ def table(manifest: Manifest, splits: Splits, name: str, columns: Sequence[str] 
     if batches:
         return {column: np.concatenate([batch[column] for batch in batches]) for column in batches[0]}
     wanted = [each for each in manifest.columns if columns is None or each.name in columns]
-    return {each.name: np.empty((0, *each.shape), each.dtype) for each in wanted}
+    return {each.name: np.empty((0, *each.shape), each.numpy) for each in wanted}
 
 
 class _Pace:
