@@ -44,7 +44,7 @@ def test_a_version_is_read_as_it_is_brought(tmp_path: Path, below: str) -> None:
 
 
 def test_what_was_not_trained_here_cannot_be_made_again(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="has no record.json among its evidence"):
+    with pytest.raises(InvalidArgument, match=r"has no record\.json among its evidence"):
         made_of(Material("digits@3", pb.Version(), tmp_path)).record()
     assert made_at(tmp_path).series() is None
 
