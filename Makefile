@@ -68,7 +68,7 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
 	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(ARGS)
 
-bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift
+bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
 	@$(PY) -m bench.$(BENCH) $(ARGS)
 

@@ -94,9 +94,14 @@ class TritonPythonModel:
             row = {name: array[index] for name, array in inputs.items()}
             alone = model({name: value[None] for name, value in row.items()}, slice(None))[0]
             output = requests.chosen(alone, asked.output_index)
-            predict = functools.partial(model, values=slice(output, output + 1))
             shares = local.explain(
-                predict, row, background, players, method=asked.method, samples=asked.samples, seed=asked.seed
+                functools.partial(_one, model, output),
+                row,
+                background,
+                players,
+                method=asked.method,
+                samples=asked.samples,
+                seed=asked.seed,
             )
             for name, values in players.spread(shares.values[:, 0]).items():
                 found[f"{name}{SUFFIX}"][index] = values
@@ -106,6 +111,11 @@ class TritonPythonModel:
         kinds = {"base": np.float64, "explained": np.float64, "output_index": np.int64}
         plain = {name: np.array(values, kinds[name])[:, None] for name, values in numbers.items()}
         return {**found, **plain, "version": np.full((rows, 1), version, np.int64)}
+
+
+def _one(model: Model, output: int, inputs: Mapping[str, Array]) -> Array:
+    """A single value of the output, (rows, 1)."""
+    return model(inputs, slice(output, output + 1))
 
 
 def _stand_in(inputs: Mapping[str, Array], values: slice) -> Array:
