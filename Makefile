@@ -21,7 +21,7 @@ LOCAL := $(VENV)/.local
 DEV := $(VENV)/.dev
 EXAMPLE := $(VENV)/.example
 # Programs that only tests, lint and benches need, beside those of the suite.
-TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager
+TEST_PROGRAMS := triton envoy consul nats seaweedfs buf mariadb h2load nginx secantusdb prometheus alertmanager java hdfs
 
 .PHONY: help
 help: # Print this list
@@ -49,13 +49,15 @@ down: ## Stop the suite; data stay
 status: $(LOCAL) ## Show what runs, where it listens and how it is
 	@$(BMASE) status $(ARGS)
 
-demo: $(EXAMPLE) ## Train two models, move live traffic by hand, then let releases decide; DEMO_KEEP=1 leaves it running
+demo: $(EXAMPLE) ## Move live traffic by hand, let releases decide, train and explain; DEMO_KEEP=1 leaves it running
 	@$(PY) -m examples.digits.demo $(ARGS)
 
 ##@ Checking
 
-.PHONY: setup test test-unit test-integration test-e2e lint fmt bench
+.PHONY: setup setup-training test test-unit test-integration test-e2e lint fmt bench
 setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
+
+setup-training: $(EXAMPLE) ## Install what the trainer needs, for `bmase up --training`
 
 test: test-unit test-integration test-e2e ## Run all tests, on the real binaries
 
@@ -68,7 +70,7 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
 	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(ARGS)
 
-bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|explain
+bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
 	@$(PY) -m bench.$(BENCH) $(ARGS)
 
@@ -93,7 +95,7 @@ fmt: $(DEV) ## Bring the code into shape
 proto: $(DEV) ## Make the stubs anew from protos/
 	$(PY) -m infra.protos generate
 
-docs: $(DEV) ## Make the references of API, errors and settings, and the dashboards, anew
+docs: $(DEV) ## Make the references of API, errors, recipes and settings, and the dashboards, anew
 	$(PY) -m infra.reference generate
 	$(PY) -m infra.grafana generate
 

@@ -1,1 +1,1 @@
-"""Tests of the platform. A package, because one that we depend on installs a package of the same name."""
+"""A package of its own: distributions that bring a package `tests` along would be found before a folder."""

@@ -39,6 +39,15 @@ def up(
             show_default="as it was, at first without",
         ),
     ] = None,
+    *,
+    trains: Annotated[
+        bool | None,
+        typer.Option(
+            "--training/--no-training",
+            help="With the trainer; remembered.",
+            show_default="as it was, at first without",
+        ),
+    ] = None,
 ) -> None:
     """Start the suite, or what of it does not run, and wait until it serves."""
     from infra.local.lifecycle import up as start  # noqa: PLC0415  heavy imports only for the command that needs them
@@ -50,7 +59,7 @@ def up(
     try:
         place, names = Place.at(data_dir), parse(nodes)
         ensure(runtime(place, observed))
-        suite = start(place, names, timeout, View(Console(stderr=True), quiet=cli.out.as_json), observed)
+        suite = start(place, names, timeout, View(Console(stderr=True), quiet=cli.out.as_json), observed, trains=trains)
     except RuntimeSetupError as error:
         _fail(SuiteError(str(error)), cli)
     except SuiteError as error:

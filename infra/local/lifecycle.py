@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import time
@@ -22,17 +23,27 @@ DEFAULT_NODES = ("blue", "green")
 END_SECONDS = 10.0
 
 
-def up(place: Place, nodes: tuple[str, ...] | None, timeout: float, view: View, observed: bool | None = None) -> Suite:
+def up(
+    place: Place,
+    nodes: tuple[str, ...] | None,
+    timeout: float,
+    view: View,
+    observed: bool | None = None,
+    *,
+    trains: bool | None = None,
+) -> Suite:
     """Starts what does not run and waits until everything serves. Repeating it changes nothing.
 
-    `observed` is with or without Prometheus and Alertmanager; None is as it was.
+    `observed` is with or without Prometheus and Alertmanager, `trains` with or without the trainer; None is as it was.
     Raises `SuiteError` naming the culprit and the end of its log; what runs by then goes on running.
     """
     place.make()
     with place.locked():
         supervisor = Supervisor(place)
         running = supervisor.alive()
-        suite = _prepare(place, nodes, observed, running, view)
+        identity = Identity.read_or_make(place, nodes, DEFAULT_NODES, observed, trains)
+        _check_training(identity)
+        suite = _prepare(place, identity, running, view)
         if running:
             supervisor.update()
             supervisor.start_stopped()
@@ -42,9 +53,16 @@ def up(place: Place, nodes: tuple[str, ...] | None, timeout: float, view: View, 
     return suite
 
 
-def _prepare(place: Place, nodes: tuple[str, ...] | None, observed: bool | None, running: bool, view: View) -> Suite:
+def _check_training(identity: Identity) -> None:
+    """Training needs libraries that serving does without."""
+    absent = [name for name in ("ray", "torch") if identity.trains and importlib.util.find_spec(name) is None]
+    if absent:
+        hint = "Install them with: make setup-training. Or go on without the trainer: bmase up --no-training"
+        raise SuiteError(f"the trainer needs {' and '.join(absent)}, which is not installed", hint=hint)
+
+
+def _prepare(place: Place, identity: Identity, running: bool, view: View) -> Suite:
     """Everything on disk that the programs are started from."""
-    identity = Identity.read_or_make(place, nodes, DEFAULT_NODES, observed)
     if not running and (count := leftovers.end(identity.id, END_SECONDS)):
         view.note(f"ended {count} processes that an earlier run had left behind")
     suite = Suite(place, identity, _ports(place, identity, running, view), observability.installed_grafana())
@@ -57,7 +75,7 @@ def _prepare(place: Place, nodes: tuple[str, ...] | None, observed: bool | None,
 
 
 def _ports(place: Place, identity: Identity, running: bool, view: View) -> dict[str, int]:
-    wanted = ports.defaults(identity.nodes, identity.observed)
+    wanted = ports.defaults(identity.nodes, identity.observed, identity.trains)
     remembered = {name: int(port) for name, port in read_json(place.ports).items()}
     chosen = ports.choose(wanted, remembered, ports.is_free, keep=frozenset(remembered if running else ()))
     if moved := _moved(wanted, remembered, chosen):

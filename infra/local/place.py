@@ -10,7 +10,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,28 +111,40 @@ class Place:
 
 @dataclass(frozen=True)
 class Identity:
-    """What is chosen once and then stays: the suite's id, the names of its nodes, and whether it is observed."""
+    """What is chosen once and then stays: the suite's id, the names of its nodes, what else is part of it."""
 
     id: str
     nodes: tuple[str, ...]
-    observed: bool = False
+    observed: bool = False  # with Prometheus and Alertmanager
+    trains: bool = False  # with the trainer
 
     @classmethod
     def read(cls, place: Place) -> Identity | None:
         document = read_json(place.identity)
         if not document:
             return None
-        return cls(str(document["id"]), tuple(document["nodes"]), bool(document.get("observed", False)))
+        return cls(
+            str(document["id"]), tuple(document["nodes"]), bool(document.get("observed")), bool(document.get("trains"))
+        )
 
     @classmethod
     def read_or_make(
-        cls, place: Place, nodes: tuple[str, ...] | None, default: tuple[str, ...], observed: bool | None = None
+        cls,
+        place: Place,
+        nodes: tuple[str, ...] | None,
+        default: tuple[str, ...],
+        observed: bool | None = None,
+        trains: bool | None = None,
     ) -> Identity:
         """The remembered identity, with what is asked for now, written down."""
         known = cls.read(place) or cls(uuid.uuid4().hex, default)
-        identity = cls(known.id, nodes or known.nodes, known.observed if observed is None else observed)
-        document = {"id": identity.id, "nodes": list(identity.nodes), "observed": identity.observed}
-        write_json(place.identity, document)
+        identity = cls(
+            known.id,
+            nodes or known.nodes,
+            known.observed if observed is None else observed,
+            known.trains if trains is None else trains,
+        )
+        write_json(place.identity, asdict(identity))
         return identity
 
 

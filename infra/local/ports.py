@@ -26,6 +26,7 @@ DEFAULTS = {
     "consul_server": 8300,
     "consul_serf": 8301,
 }
+TRAINING = {"trainer": 8085, "trainer_metrics": 9085}
 OBSERVED = {"prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 NODE_PARTS = ("http", "grpc", "metrics", "agent", "agent_metrics")
 NODE_FIRST, NODE_STEP = 8100, 10
@@ -34,9 +35,9 @@ OTHERS = range(20_000, 32_000)
 TRIES = 200
 
 
-def defaults(nodes: Iterable[str], observed: bool = False) -> dict[str, int]:
-    """The documented ports: fixed ones, five for each node, and those of what observes."""
-    ports = DEFAULTS | (OBSERVED if observed else {})
+def defaults(nodes: Iterable[str], observed: bool = False, trains: bool = False) -> dict[str, int]:
+    """The documented ports: fixed ones, five for each node, and those of what observes and of what trains."""
+    ports = DEFAULTS | (OBSERVED if observed else {}) | (TRAINING if trains else {})
     for position, node in enumerate(nodes):
         for offset, part in enumerate(NODE_PARTS):
             ports[f"{node}_{part}"] = NODE_FIRST + NODE_STEP * position + offset

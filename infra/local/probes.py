@@ -42,6 +42,8 @@ class Probes:
         for node in self._suite.nodes:
             probes[f"triton-{node}"] = self._triton(node)
             probes[f"agent-{node}"] = self._grpc(f"{node}_agent")
+        if self._suite.trains:
+            probes["trainer"] = self._grpc("trainer")
         if self._suite.observed:
             probes |= {name: self._ready(name, path) for name, path in observability.READY.items()}
         if self._suite.observed and self._suite.grafana:

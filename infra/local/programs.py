@@ -28,6 +28,7 @@ def programs(suite: Suite) -> list[Program]:
     """All programs, in the order in which status shows them."""
     listed = [_consul(suite), _documents(suite)]
     listed += [_registry(suite), _patcher(suite), _monitor(suite), _control(suite), _envoy(suite)]
+    listed += [_trainer(suite)] if suite.trains else []
     for node in suite.nodes:
         listed += [_triton(suite, node), _agent(suite, node)]
     return listed + observability.programs(suite)
@@ -116,6 +117,10 @@ def _monitor(suite: Suite) -> Program:
     return Program(
         "monitor", _python("services.monitor"), 3, _service(suite, "monitor", "monitor", samples_url=samples)
     )
+
+
+def _trainer(suite: Suite) -> Program:
+    return Program("trainer", _python("services.trainer"), 3, _service(suite, "trainer", "trainer"))
 
 
 def _control(suite: Suite) -> Program:

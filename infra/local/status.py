@@ -24,6 +24,7 @@ ADDRESSES = {
     "registry": "registry",
     "patcher": "patcher",
     "monitor": "monitor",
+    "trainer": "trainer",
     "gateway": "control",
     "envoy": "gateway",
     "prometheus": "prometheus",

@@ -48,5 +48,10 @@ class Suite:
         return self.identity.observed
 
     @property
+    def trains(self) -> bool:
+        """Whether the trainer is part of it."""
+        return self.identity.trains
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         return self.identity.nodes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.runtime.errors import RuntimeSetupError
 
-__all__ = ["RuntimeSetupError", "binary", "ensure", "libpython_dir", "triton_home", "triton_python"]
+__all__ = ["RuntimeSetupError", "binary", "ensure", "hdfs_jars", "libpython_dir", "triton_home", "triton_python"]
 
 
 def ensure(names: Iterable[str] = ()) -> dict[str, Path]:
@@ -40,6 +40,11 @@ def triton_home() -> Path:
 def triton_python() -> Path:
     """The interpreter of the environment Triton's Python backend must run in."""
     return _present("triton-python/bin/python", "triton")
+
+
+def hdfs_jars() -> Path:
+    """The folder with the jars of HDFS's NameNode and DataNode."""
+    return _present("lib/hadoop-hdfs.jar", "hdfs").resolve().parent
 
 
 def libpython_dir() -> Path:

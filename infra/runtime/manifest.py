@@ -13,7 +13,8 @@ from typing import Any
 from infra.runtime.errors import ManifestError
 
 MANIFEST = Path(__file__).with_name("manifest.toml")
-KINDS = ("pypi", "debian", "venv")
+KINDS = ("pypi", "sdist", "debian", "venv")
+_ARCHIVES = {"pypi": "wheel", "sdist": "source distribution"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Fields that came after items were in people's caches: without a value they do not make another item.
 _LATER = frozenset({"requirements", "entry", "data"})
@@ -70,7 +71,8 @@ def _problem(item: Item) -> str:
         "names neither executables nor libraries": not (item.executables or item.libraries),
         "sha256 is not 64 lower-case hexadecimal digits": bool(item.sha256) and not _SHA256.fullmatch(item.sha256),
         "file and sha256 belong together": bool(item.file) != bool(item.sha256),
-        "a wheel needs file, sha256 and unpack": item.kind == "pypi" and not (item.sha256 and item.unpack),
+        f"a {_ARCHIVES.get(item.kind)} needs file, sha256 and unpack": item.kind in _ARCHIVES
+        and not (item.sha256 and item.unpack),
         "a Debian package needs its suite": item.kind == "debian" and not item.suite,
         "an environment needs requirements, an entry and one executable": item.kind == "venv"
         and not (item.requirements and item.entry and len(item.executables) == 1),

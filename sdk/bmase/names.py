@@ -20,6 +20,16 @@ def version(model_name: str, number_or_alias: int | str | None = None) -> str:
     return f"{model(model_name)}/versions/{segment(_version(number_or_alias), 'version')}"
 
 
+def reference(text: str) -> tuple[str, str | None]:
+    """The model and the version in `digits@3` or `digits@stable`; no version in `digits`."""
+    name, at, which = text.partition("@")
+    if at and not which:
+        raise InvalidArgument(
+            f"{text!r} names no version behind the @", reason="INVALID_FIELD", hint=f"For example: {name}@latest"
+        )
+    return name, which or None
+
+
 def deployment(model_name: str, number: int) -> str:
     """`models/{model}/deployments/{n}`."""
     return f"{model(model_name)}/deployments/{number}"
@@ -38,6 +48,21 @@ def node(name: str) -> str:
 def release(name: str) -> str:
     """`releases/{id}`."""
     return f"releases/{segment(name.removeprefix('releases/'), 'release')}"
+
+
+def pipeline(name: str) -> str:
+    """`pipelines/{id}`."""
+    return f"pipelines/{segment(name.removeprefix('pipelines/'), 'pipeline')}"
+
+
+def schedule(name: str) -> str:
+    """`schedules/{id}`."""
+    return f"schedules/{segment(name.removeprefix('schedules/'), 'schedule')}"
+
+
+def job(name: str) -> str:
+    """`jobs/{id}`."""
+    return f"jobs/{segment(name.removeprefix('jobs/'), 'job')}"
 
 
 def comparison(name: str) -> str:

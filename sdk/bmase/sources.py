@@ -1,7 +1,7 @@
 """Which files make up a version, from what the user points at.
 
 model.onnx                 that file as model.onnx, and the files that its tensors are in
-a Triton model directory   config.pbtxt, the one version directory and the samples beside it (what `pull` makes)
+a Triton model directory   config.pbtxt, the one version directory, samples and evidence beside it (what `pull` makes)
 any other directory        all files in it
 several files              each under its own name
 """
@@ -15,11 +15,10 @@ from pathlib import Path
 
 from bmase import onnxfile
 from bmase.errors import InvalidArgument, Violation
-from bmase.layout import SAMPLES
+from bmase.layout import CONFIG, EVIDENCE, SAMPLES
 from bmase.registry.v1 import registry_pb2 as pb
 from bmase.transfer import Stored
 
-CONFIG = "config.pbtxt"
 ONNX_NAME = "model.onnx"
 
 
@@ -32,13 +31,17 @@ class Source:
     role: pb.File.Role = pb.File.ROLE_MODEL
 
 
-def collect(paths: Sequence[Path]) -> list[Source]:
-    """The files of a version, sorted by place; InvalidArgument when there are none or two for one place."""
-    for path in paths:
+def collect(paths: Sequence[Path], evidence: Sequence[Path] = ()) -> list[Source]:
+    """The files of a version, sorted by place; InvalidArgument when there are none or two for one place.
+
+    `evidence`: files, and folders of files, to keep beside the version.
+    """
+    for path in (*paths, *evidence):
         if not path.exists():
             raise _wrong(f"{path} does not exist")
     one_model = sum(path.suffix.lower() == ".onnx" for path in paths) == 1
-    found = sorted((s for path in paths for s in _of(path, one_model)), key=lambda s: s.path)
+    served = [s for path in paths for s in _of(path, one_model)]
+    found = sorted([*served, *(s for path in evidence for s in _evidence(path))], key=lambda s: s.path)
     if not found:
         raise _wrong(f"there are no files in {', '.join(map(str, paths)) or 'nothing'}")
     for one, two in pairwise(found):
@@ -79,7 +82,15 @@ def _directory(folder: Path) -> Iterator[Source]:
     for sample in _tree(folder / SAMPLES):
         if sample.local.suffix == ".pb":
             yield Source(sample.local, f"{SAMPLES}/{sample.path}", pb.File.ROLE_SAMPLE)
+    if (folder / EVIDENCE).is_dir():
+        yield from _evidence(folder / EVIDENCE)
     yield from _tree(versions[0])
+
+
+def _evidence(path: Path) -> Iterator[Source]:
+    files = _tree(path) if path.is_dir() else [Source(path, path.name)]
+    for file in files:
+        yield Source(file.local, f"{EVIDENCE}/{file.path}", pb.File.ROLE_EVIDENCE)
 
 
 def _tree(folder: Path) -> Iterator[Source]:

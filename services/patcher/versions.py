@@ -18,7 +18,12 @@ CALL_SECONDS = 10.0
 MEMORY_BASE = 64 << 20
 MEMORY_FACTOR = 1.5
 
-_ROLES = {pb.File.ROLE_CONFIG: FileRole.CONFIG, pb.File.ROLE_SAMPLE: FileRole.SAMPLE}
+# What a node needs of a version. Evidence is not among it, nor is a role that a later contract may bring.
+_ROLES = {
+    pb.File.ROLE_MODEL: FileRole.MODEL,
+    pb.File.ROLE_CONFIG: FileRole.CONFIG,
+    pb.File.ROLE_SAMPLE: FileRole.SAMPLE,
+}
 _GONE = frozenset({Reason.VERSION_NOT_FOUND, Reason.MODEL_NOT_FOUND})
 
 
@@ -55,7 +60,7 @@ class Versions:
             raise DomainError(
                 Reason.VERSION_NOT_FOUND, f"{name} is deleted", hint="Undelete it first, or deploy another version."
             )
-        return Found(found.number, found.digest, _backend(found), tuple(map(_file, found.files)))
+        return Found(found.number, found.digest, _backend(found), served(found))
 
     async def hold(self, deployment: Deployment) -> DomainError | None:
         """Keeps the version from being deleted. The error, if it is one that lasts; others are raised."""
@@ -98,6 +103,16 @@ def _backend(version: pb.Version) -> str:
     return "onnxruntime" if version.format == pb.FORMAT_ONNX else ""
 
 
-def _file(file: pb.File) -> DesiredFile:
-    role = _ROLES.get(file.role, FileRole.CONFIG if file.path == "config.pbtxt" else FileRole.MODEL)
-    return DesiredFile(path=file.path, digest=file.digest, size_bytes=file.size_bytes, role=role)
+def served(version: pb.Version) -> tuple[DesiredFile, ...]:
+    """The files that a node gets."""
+    return tuple(
+        DesiredFile(path=file.path, digest=file.digest, size_bytes=file.size_bytes, role=role)
+        for file in version.files
+        if (role := _role(file)) is not None
+    )
+
+
+def _role(file: pb.File) -> FileRole | None:
+    if file.role == pb.File.ROLE_UNSPECIFIED:
+        return FileRole.CONFIG if file.path == "config.pbtxt" else FileRole.MODEL
+    return _ROLES.get(file.role)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from services.registry.signature import Signature
 from services.registry.tritonconfig import Serving
 
-MODEL, CONFIG, SAMPLE = 1, 2, 3  # numbers of the proto's File.Role
+MODEL, CONFIG, SAMPLE, EVIDENCE = 1, 2, 3, 4  # numbers of the proto's File.Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ def sha256(raw: bytes) -> str:
 
 def version_digest(files: Iterable[File], signature: Signature, serving: Serving) -> str:
     """Over paths, contents, signature and serving.
+
+    Evidence counts: a training that is repeated may give the same model, and what was found out about it is new.
 
     The CONFIG file must be the one that is bound to no number yet, as the numbered one differs for equal versions.
     """

@@ -17,6 +17,9 @@ from services.registry.tritonconfig import CONFIG_PATH
 
 MAX_WAIT_US = 10_000_000
 MAX_PARAMETERS = 64 * 1024  # bytes of lineage.parameters as JSON: they are answered with every list of versions
+MAX_EVIDENCE = 200
+EVIDENCE_FOLDER = "evidence/"
+MAX_PATH = 255
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
 
@@ -60,6 +63,15 @@ class FileInput(BaseModel):
         if value == pb.File.ROLE_CONFIG and not is_config and "path" in info.data:
             raise refuse("bound", f"must not be ROLE_CONFIG, which is for {CONFIG_PATH}")
         return value
+
+    @model_validator(mode="after")
+    def _evidence_has_a_folder_of_its_own(self) -> Self:
+        """So that evaluation.json can be evidence where a model has a file of that name, too."""
+        if self.role == pb.File.ROLE_EVIDENCE and not self.path.startswith(EVIDENCE_FOLDER):
+            if len(self.path) + len(EVIDENCE_FOLDER) > MAX_PATH:
+                raise refuse("bound", f"the path must have at most {MAX_PATH} characters with {EVIDENCE_FOLDER!r}")
+            self.path = EVIDENCE_FOLDER + self.path
+        return self
 
 
 class TensorInput(BaseModel):
@@ -175,6 +187,14 @@ class VersionInput(BaseModel):
             parts = path.split("/")
             if any("/".join(parts[:cut]) in paths for cut in range(1, len(parts))):
                 raise refuse("bound", f"{path!r} lies inside another path that is a file")
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _evidence_is_bounded(cls, value: list[FileInput]) -> list[FileInput]:
+        found = sum(file.role == pb.File.ROLE_EVIDENCE for file in value)
+        if found > MAX_EVIDENCE:
+            raise refuse("bound", f"must have at most {MAX_EVIDENCE} files of evidence, not {found}")
         return value
 
     @field_validator("metrics")

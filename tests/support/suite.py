@@ -32,23 +32,31 @@ def _private(port: int) -> bool:
 class Suite:
     """Started with `up`, ended with `down`; between them every program can be killed, frozen, stopped and started."""
 
-    def __init__(self, root: Path, nodes: Sequence[str] = NODES, settings: str = "", *, observed: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        nodes: Sequence[str] = NODES,
+        settings: str = "",
+        *,
+        observed: bool = False,
+        trains: bool = False,
+    ) -> None:
         self.place = Place.at(root)
         self.nodes = tuple(nodes)
-        self.observed = observed
+        self.observed, self.trains = observed, trains
         self.place.make()
         if settings:
             self.place.settings.write_text(settings)
         # Never the documented ports: a developer's own suite may want them.
         private = ports.choose(
-            ports.defaults(self.nodes, observed), {}, lambda port: port in ports.OTHERS and ports.is_free(port)
+            ports.defaults(self.nodes, observed, trains), {}, lambda port: port in ports.OTHERS and ports.is_free(port)
         )
         write_json(self.place.ports, private)
 
     def up(self) -> Self:
         """Starts what does not run, waits until it serves."""
-        observed = ("--observability",) if self.observed else ()
-        self.cli("up", "--nodes", ",".join(self.nodes), *observed, timeout=UP_SECONDS)
+        parts = [*(["--observability"] if self.observed else []), *(["--training"] if self.trains else [])]
+        self.cli("up", "--nodes", ",".join(self.nodes), *parts, timeout=UP_SECONDS)
         return self
 
     def down(self) -> None:

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bmase import connection, layout, names, settings, sources
+from bmase.aio.jobs import Jobs
+from bmase.aio.pipelines import Pipelines, Schedules
 from bmase.aio.registry import Models, Versions
 from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
@@ -53,6 +55,9 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
+        self.jobs = Jobs(self.wire)
 
     async def __aenter__(self) -> Client:
         return self
@@ -73,11 +78,13 @@ class Client:
         new: NewVersion | None = None,
         *,
         alias: str = "",
+        evidence: Sequence[Path | str] = (),
         progress: Listener = silent,
         existing: Callable[[registry_pb2.Version], None] = registry.ignore,
     ) -> registry_pb2.Version:
         """Makes a version from local files (see `bmase.sources`) and points the alias at it.
 
+        `evidence`: files and folders that are kept beside the version and never served.
         After a break the same call goes on where it stopped. A version of the model that has exactly this content
         already is AlreadyExists, unless an alias is given: then `existing` is told of it, the alias is pointed at it,
         and it is returned as it is.
@@ -85,7 +92,7 @@ class Client:
         if alias:
             names.alias(alias)  # before anything is sent
         chosen = [Path(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
-        found = await asyncio.to_thread(sources.collect, chosen)
+        found = await asyncio.to_thread(sources.collect, chosen, [Path(p) for p in evidence])
         local = [source.local for source in found]
         stored = await transfer(self.wire.settings, progress, lambda running: running.upload(local))
         files = sources.messages(found, stored)
@@ -101,18 +108,31 @@ class Client:
             await self.models.set_alias(model, alias, version.number)
         return version
 
+    async def upload(self, path: Path | str, *, progress: Listener = silent) -> str:
+        """Brings one file into the registry, as jobs want their code; its digest."""
+        stored = await transfer(self.wire.settings, progress, lambda running: running.upload([Path(path)]))
+        return stored[0].digest
+
     async def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent
     ) -> registry_pb2.Version:
         """Brings a version's files below `dest`, in Triton's layout, each verified by its digest.
 
-        Samples (`samples/**.pb`) that are not the version's are removed from there.
+        Samples (`samples/**.pb`) and evidence (`evidence/**`) that are not the version's are removed from there.
         """
         found = await self.versions.get(model, version)
         wanted = layout.fetches(found, Path(dest))
+        await asyncio.to_thread(layout.remove_others, found, Path(dest))
         await transfer(self.wire.settings, progress, lambda running: running.download(wanted))
-        await asyncio.to_thread(layout.remove_other_samples, found, Path(dest))
         return found
+
+    async def pull_evidence(
+        self, model: str, version: int | str | None, dest: Path | str, name: str = "", *, progress: Listener = silent
+    ) -> list[Path]:
+        """Brings what is kept beside a version below `dest`, verified: all of it, or one file or folder by name."""
+        wanted = layout.evidence_fetches(await self.versions.get(model, version), Path(dest), name)
+        await transfer(self.wire.settings, progress, lambda running: running.download(wanted))
+        return [fetch.target for fetch in wanted]
 
     async def deploy(
         self,

@@ -17,6 +17,8 @@ models = typer.Typer(help="What exists.", no_args_is_help=True)
 versions = typer.Typer(help="The immutable versions of models.", no_args_is_help=True)
 aliases = typer.Typer(help="Names that point at versions: stable, candidate, ...", no_args_is_help=True)
 
+EVIDENCE = 4  # File.ROLE_EVIDENCE, without the tenth of a second that the contract takes to load
+
 Description = Annotated[str | None, typer.Option(help="Up to 4,000 characters.")]
 
 MODELS: list[Column] = [
@@ -58,7 +60,8 @@ VERSION: list[Column] = [
     ("inputs", lambda v: "\n".join(map(words.tensor, v.signature.inputs))),
     ("outputs", lambda v: "\n".join(map(words.tensor, v.signature.outputs))),
     ("max batch size", lambda v: v.serving.max_batch_size),
-    ("files", lambda v: "\n".join(f"{f.path}  {words.size(f.size_bytes)}  {f.digest[:19]}" for f in v.files)),
+    ("files", lambda v: words.files(f for f in v.files if f.role != EVIDENCE)),
+    ("evidence", lambda v: words.files(f for f in v.files if f.role == EVIDENCE)),
     ("digest", lambda v: v.digest),
     ("source", lambda v: v.lineage.source),
     ("held by", lambda v: "\n".join(h.holder for h in v.holds)),

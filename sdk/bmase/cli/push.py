@@ -39,6 +39,10 @@ def push(
         list[Path] | None,
         typer.Option(exists=True, help=".npz with arrays input:NAME and output:NAME, checked when a node loads it."),
     ] = None,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, help="A file or folder to keep beside the version, never served; may be repeated."),
+    ] = None,
     max_batch_size: Annotated[
         int | None, typer.Option(min=0, rich_help_panel=SERVING, help="0: none; found out from the model if not given.")
     ] = None,
@@ -92,7 +96,9 @@ def push(
     )  # fmt: skip
     existing: list[Any] = []
     with Bars(cli.out) as bars:
-        made = cli.client.push(model, paths, new, alias=alias, progress=bars.transfer, existing=existing.append)
+        made = cli.client.push(
+            model, paths, new, alias=alias, evidence=evidence or (), progress=bars.transfer, existing=existing.append
+        )
     also = f", {alias}" if alias else ""
     short = names.short(model)
     what = f"{short} exists already as version" if existing else f"pushed {short} version"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,3 +50,8 @@ def enum(message: Any, field: str) -> str:
 def tensor(item: Any) -> str:
     """`x FP32[-1,784]`."""
     return f"{item.name} {item.datatype}[{','.join(map(str, item.shape))}]"
+
+
+def files(items: Iterable[Any]) -> str:
+    """Files of a version below each other: path, size, digest."""
+    return "\n".join(f"{f.path}  {size(f.size_bytes)}  {f.digest[:19]}" for f in items)

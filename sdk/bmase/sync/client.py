@@ -15,6 +15,8 @@ from bmase.errors import AlreadyExists
 from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
+from bmase.sync.jobs import Jobs
+from bmase.sync.pipelines import Pipelines, Schedules
 from bmase.sync.registry import Models, Versions
 from bmase.sync.releases import Monitor, Releases
 from bmase.sync.serving import Deployments, Nodes, Routes
@@ -52,6 +54,9 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
+        self.jobs = Jobs(self.wire)
 
     def __enter__(self) -> Client:
         return self
@@ -70,11 +75,13 @@ class Client:
         new: NewVersion | None = None,
         *,
         alias: str = "",
+        evidence: Sequence[Path | str] = (),
         progress: Listener = silent,
         existing: Callable[[registry_pb2.Version], None] = registry.ignore,
     ) -> registry_pb2.Version:
         """Makes a version from local files (see `bmase.sources`) and points the alias at it.
 
+        `evidence`: files and folders that are kept beside the version and never served.
         After a break the same call goes on where it stopped. A version of the model that has exactly this content
         already is AlreadyExists, unless an alias is given: then `existing` is told of it, the alias is pointed at it,
         and it is returned as it is.
@@ -82,7 +89,7 @@ class Client:
         if alias:
             names.alias(alias)  # before anything is sent
         chosen = [Path(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
-        found = sources.collect(chosen)
+        found = sources.collect(chosen, [Path(p) for p in evidence])
         stored = Transfer(self.wire, progress).upload([source.local for source in found])
         files = sources.messages(found, stored)
         call = registry.create_version(model, files, new or NewVersion(), registry.new_request_id())
@@ -97,17 +104,30 @@ class Client:
             self.models.set_alias(model, alias, version.number)
         return version
 
+    def upload(self, path: Path | str, *, progress: Listener = silent) -> str:
+        """Brings one file into the registry, as jobs want their code; its digest."""
+        return Transfer(self.wire, progress).upload([Path(path)])[0].digest
+
     def pull(
         self, model: str, version: int | str | None, dest: Path | str, *, progress: Listener = silent
     ) -> registry_pb2.Version:
         """Brings a version's files below `dest`, in Triton's layout, each verified by its digest.
 
-        Samples (`samples/**.pb`) that are not the version's are removed from there.
+        Samples (`samples/**.pb`) and evidence (`evidence/**`) that are not the version's are removed from there.
         """
         found = self.versions.get(model, version)
-        Transfer(self.wire, progress).download(layout.fetches(found, Path(dest)))
-        layout.remove_other_samples(found, Path(dest))
+        wanted = layout.fetches(found, Path(dest))
+        layout.remove_others(found, Path(dest))
+        Transfer(self.wire, progress).download(wanted)
         return found
+
+    def pull_evidence(
+        self, model: str, version: int | str | None, dest: Path | str, name: str = "", *, progress: Listener = silent
+    ) -> list[Path]:
+        """Brings what is kept beside a version below `dest`, verified: all of it, or one file or folder by name."""
+        wanted = layout.evidence_fetches(self.versions.get(model, version), Path(dest), name)
+        Transfer(self.wire, progress).download(wanted)
+        return [fetch.target for fetch in wanted]
 
     def deploy(
         self,

@@ -19,8 +19,8 @@ Under BMASE `main` is run once in each worker; what it needs of the platform it 
 
 from __future__ import annotations
 
-from bmase.training.local import local
+from bmase.training.local import LocalRun, local
 from bmase.training.product import Cases, Product
 from bmase.training.run import Batch, Column, Run, Saved, Source
 
-__all__ = ["Batch", "Cases", "Column", "Product", "Run", "Saved", "Source", "local"]
+__all__ = ["Batch", "Cases", "Column", "LocalRun", "Product", "Run", "Saved", "Source", "local"]

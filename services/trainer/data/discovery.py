@@ -55,6 +55,24 @@ def discover(uri: str, image: ImageShape | None = None) -> Manifest:
     return _manifest(root, name, seen, image)
 
 
+def discover_files(uri: str) -> Manifest:
+    """The file at `uri`, or all below it, as they are: for recipes that read formats of their own, such as models.
+
+    Raises DATA_NOT_FOUND, INVALID_FIELD, STORE_UNAVAILABLE.
+    """
+    root = places.normal(uri)
+    found = []
+    for each in places.listing(root):
+        with _laid_down(each) as content:
+            sha256, size = digest_of(each, content), content.seek(0, 2)
+        below = unquote(urlsplit(each).path)[len(unquote(urlsplit(root).path).rstrip("/")) :].lstrip("/")
+        label = below or PurePosixPath(unquote(urlsplit(each).path)).name
+        found.append(File(uri=each, bytes=size, sha256=sha256, rows=0, label=label))
+    if not found:
+        raise missing(f"files below {root}")
+    return Manifest(format="files", columns=(Column(name="content", dtype="bytes"),), files=tuple(found))
+
+
 def _one_format(uris: Sequence[str]) -> FormatName:
     first = format_of(uris[0])
     for uri in uris:

@@ -33,10 +33,10 @@ def malformed(uri: str, why: str, hint: str = "", *, line: int = 0) -> DomainErr
     return DomainError(Reason.INVALID_DATA, f"{place}: {why}", hint=hint, metadata=metadata)
 
 
-def unreachable(uri: str, cause: BaseException) -> DomainError:
+def unreachable(uri: str, why: str) -> DomainError:
     return DomainError(
         Reason.STORE_UNAVAILABLE,
-        f"{uri} cannot be read: {type(cause).__name__}: {cause}",
+        f"{uri} cannot be read: {why}",
         hint="Check that the store runs, and that the credentials in the trainer's environment may read there.",
         metadata={"uri": uri},
     )

@@ -19,11 +19,14 @@ from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.trainer.data.columns import Column
 
 FORMAT = 1
-FormatName = Literal["parquet", "csv", "npz", "images"]
+# "files": of no format that is known here, without rows; the recipe that asked for them knows.
+FormatName = Literal["parquet", "csv", "npz", "images", "files"]
 
 
 class File(BaseModel, frozen=True, extra="forbid"):
-    """One file: `sha256` in hexadecimal; `label` is the class of an image, which is the name of its folder."""
+    """One file: `sha256` in hexadecimal; `label` is the class of an image, which is the name of its folder, or
+    the place of one of "files" below their root.
+    """
 
     uri: str = Field(min_length=1, max_length=4096)
     bytes: int = Field(ge=0)

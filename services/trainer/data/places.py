@@ -13,7 +13,6 @@ import errno
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -21,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlun
 from fsspec.spec import AbstractFileSystem
 
 from services.kit.errors import DomainError, InvalidArgument, Violation
-from services.trainer.data import errors
+from services.trainer.data import errors, hdfs
 
 MAX_FILES = 200_000
 _S3_OPTIONS = frozenset({"endpoint", "region"})
@@ -97,7 +96,8 @@ def translated(uri: str, error: Exception) -> DomainError:
     """A driver's failure while reading as an error that names the URI."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return errors.no_room(error.filename or "the folder for temporary files")
-    return errors.unreachable(uri, error)
+    words = hdfs.told(error) if urlsplit(uri).scheme == "hdfs" else str(error)
+    return errors.unreachable(uri, f"{type(error).__name__}: {words}")
 
 
 def _system(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
@@ -126,20 +126,7 @@ def _s3(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
 def _hdfs(parts: SplitResult) -> tuple[AbstractFileSystem, str]:
     if not parts.hostname or parts.query:
         raise _refused(urlunsplit(parts), "must be hdfs://namenode:port/path, or hdfs://nameservice/path")
-    return _hdfs_class()(parts.hostname, parts.port), unquote(parts.path) or "/"
-
-
-@cache
-def _hdfs_class() -> Callable[[str, int | None], AbstractFileSystem]:
-    """One class, so fsspec finds the connection again that it made for the same name node."""
-    from hdfs_native.fsspec import HdfsFileSystem  # noqa: PLC0415 - each driver only where it is needed
-
-    class Hdfs(HdfsFileSystem):  # type: ignore[misc]
-        """Says its scheme by itself; the base takes it from fsspec's table, where the name means another driver."""
-
-        protocol = "hdfs"
-
-    return Hdfs
+    return hdfs.connected(parts.hostname, parts.port), unquote(parts.path) or "/"
 
 
 SCHEMES: dict[str, Callable[[SplitResult], tuple[AbstractFileSystem, str]]] = {"file": _file, "s3": _s3, "hdfs": _hdfs}

@@ -49,11 +49,11 @@ def rebatched(batches: Iterable[Batch], rows: int) -> Iterator[Batch]:
         held.append(batch)
         count += length(batch)
         if count >= rows:
-            whole, full = _joined(held), count - count % rows
-            yield from (_cut(whole, start, start + rows) for start in range(0, full, rows))
-            held, count = ([_cut(whole, full, count)], count - full) if count > full else ([], 0)
+            whole, full = joined(held), count - count % rows
+            yield from (cut(whole, start, start + rows) for start in range(0, full, rows))
+            held, count = ([cut(whole, full, count)], count - full) if count > full else ([], 0)
     if count:
-        yield _joined(held)
+        yield joined(held)
 
 
 def _pieces(manifest: Manifest, columns: Sequence[Column], rows: int, source: Source) -> Iterator[Batch]:
@@ -82,11 +82,13 @@ def _check_rows(columns: Sequence[Column], rows: int) -> None:
         raise InvalidArgument([Violation("rows", f"{bound}; a batch may take {MAX_BATCH_BYTES} bytes")])
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of the rows of all, in their order."""
     if len(batches) == 1:
         return batches[0]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _cut(batch: Batch, start: int, end: int) -> Batch:
-    return {name: array[start:end] for name, array in batch.items()}
+def cut(batch: Batch, start: int, end: int | None, step: int = 1) -> Batch:
+    """Views of these rows."""
+    return {name: array[start:end:step] for name, array in batch.items()}

@@ -32,14 +32,16 @@ _DROPPED = np.uint64(64 - _BITS)
 
 
 class Part(StrEnum):
-    """The parts, in the order in which they lie from the lowest hash on."""
+    """What can be asked for."""
 
     TEST = "test"
     VALIDATION = "validation"
     TRAIN = "train"
+    ALL = "all"
 
 
-PARTS = tuple(Part)
+# What the rows are parted into, in the order in which the parts lie from the lowest hash on.
+PARTS = (Part.TEST, Part.VALIDATION, Part.TRAIN)
 
 
 class Splits(BaseModel, frozen=True, extra="forbid"):
@@ -85,7 +87,9 @@ def part(
     rows: int = 1024,
     source: Source | None = None,
 ) -> Iterator[Batch]:
-    """The rows of one part, as `read` gives them; what decides is read too, and left out unless it is asked for."""
+    """The rows of one part or of all, as `read` gives them; what decides is read too, and left out unless asked for."""
+    if Part(name) is Part.ALL:
+        return read(manifest, columns, rows, source)
     wanted = [column.name for column in chosen(manifest, columns)]
     deciding = splits.deciding(manifest)
     batches = read(manifest, sorted({*wanted, *deciding}), rows, source)

@@ -55,9 +55,12 @@ def _average(name: str, parts: Sequence[tuple[Member, dict[str, list[np.ndarray]
 
 def _chances(member: Member, output: np.ndarray) -> np.ndarray:
     wide = output.astype(np.float64)
-    if not member.logits:
-        return wide
-    return np.asarray(softmax(wide, axis=-1) if wide.ndim > 1 and wide.shape[-1] > 1 else expit(wide))
+    return probabilities(wide) if member.logits else wide
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Over several classes, or of the positive one, as the merged model makes them."""
+    return np.asarray(softmax(logits, axis=-1) if logits.ndim > 1 and logits.shape[-1] > 1 else expit(logits))
 
 
 def _distance(whole: list[np.ndarray], expected: list[np.ndarray]) -> float:

@@ -26,7 +26,7 @@ class Card(Document):
     """All that the card is written from. `pictures`: title -> path beside the card."""
 
     model: str
-    version: int
+    version: int = 0  # 0: not numbered yet
     description: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -38,7 +38,8 @@ class Card(Document):
 
 def markdown(card: Card) -> str:
     """What is not known has no section; what was not measured is said."""
-    parts = [f"# {_safe(card.model)}, version {card.version}"]
+    numbered = f", version {card.version}" if card.version else ""
+    parts = [f"# {_safe(card.model)}{numbered}"]
     if card.description:
         parts.append(_safe(card.description))
     if card.decision is not None:

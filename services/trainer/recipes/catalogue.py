@@ -5,9 +5,26 @@ from __future__ import annotations
 import difflib
 
 from services.kit.errors import InvalidArgument, Violation
+from services.trainer.imports.recipe import RECIPE as IMPORT
+from services.trainer.recipes.ensemble.recipe import RECIPE as ENSEMBLE
+from services.trainer.recipes.images.recipe import RECIPE as IMAGES
+from services.trainer.recipes.language.recipe import RECIPE as LANGUAGE
 from services.trainer.recipes.recipe import Recipe
+from services.trainer.recipes.recommendation.recipe import RECIPE as RECOMMENDATION
+from services.trainer.recipes.tabular.recipe import RECIPE as TABULAR
+from services.trainer.recipes.text.recipe import RECIPE as TEXT
+from services.trainer.reproduce.recipe import RECIPE as REPRODUCE
 
-_ALL: tuple[Recipe, ...] = ()
+_ALL: tuple[Recipe, ...] = (
+    ENSEMBLE,
+    IMAGES,
+    IMPORT,
+    LANGUAGE,
+    RECOMMENDATION,
+    REPRODUCE,
+    TABULAR,
+    TEXT,
+)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

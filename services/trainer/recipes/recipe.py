@@ -14,6 +14,7 @@ from bmase.training import Run
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.kit.errors import InvalidArgument, Violation
+from services.trainer.reproduce.tolerance import Tolerance
 
 
 class Place(StrEnum):
@@ -51,6 +52,9 @@ def _none(_: Parameters) -> Sequence[str]:
     return ()
 
 
+NO_TOLERANCE = Tolerance()  # the same numbers
+
+
 @dataclass(frozen=True)
 class Recipe:
     """`main` is "module:function" and takes a `bmase.training.Run`, as the code of users does."""
@@ -62,7 +66,9 @@ class Recipe:
     place: Place = Place.WORKERS
     most_workers: int = 1024
     sources: tuple[str, ...] = ("data",)  # that a job has to give
+    files: tuple[str, ...] = ()  # sources that have no rows: files of formats that only the recipe knows
     materials: Callable[[Any], Sequence[str]] = _none  # from parameters to "model@version" that it works on; for ALONE
+    tolerance: Tolerance = NO_TOLERANCE  # of a version that is made again
 
     def check(self, given: Mapping[str, Any]) -> Parameters:
         """The parameters with their defaults; InvalidArgument names what is wrong."""

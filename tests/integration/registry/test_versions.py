@@ -93,6 +93,29 @@ def test_equal_content_is_the_same_version(stub: Any, name: str) -> None:
     assert create(stub, name, onnx_file(stub), serving=pb.Serving(instances=2)).number == 2
 
 
+def test_evidence_is_kept_but_not_looked_into(stub: Any, name: str) -> None:
+    def with_evidence(text: bytes) -> pb.Version:
+        card = pb.File(path="evidence/model.onnx", digest=put(stub, text), role=pb.File.ROLE_EVIDENCE)
+        return create(stub, name, onnx_file(stub), card)
+
+    bare, made = create(stub, name, onnx_file(stub)), with_evidence(b"no model at all")
+    assert (made.number, made.signature, made.serving) == (2, bare.signature, bare.serving)
+    (kept,) = [file for file in made.files if file.role == pb.File.ROLE_EVIDENCE]
+    assert get(stub, kept.digest) == b"no model at all"
+    assert made.size_bytes - bare.size_bytes == len(b"no model at all")
+    # What else was found out about the same model is another version; nothing new is none.
+    assert with_evidence(b"evaluated again").number == 3
+    failed = refusal(lambda: with_evidence(b"no model at all"))
+    assert (failed.reason, failed.error.metadata["version"]) == ("VERSION_EXISTS", "2")
+
+
+def test_evidence_alone_is_no_version(stub: Any, name: str) -> None:
+    model = affine(1.0).SerializeToString()
+    file = pb.File(path="evidence/model.onnx", digest=put(stub, model), role=pb.File.ROLE_EVIDENCE)
+    failed = refusal(lambda: create(stub, name, file))
+    assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ("version.files",))
+
+
 def test_the_same_request_gets_the_first_answer(stub: Any, name: str) -> None:
     first = create(stub, name, onnx_file(stub), request_id=f"v-{name}")
     create(stub, name, onnx_file(stub, 2.0))

@@ -53,6 +53,7 @@ VERSIONS = {
     "secantusdb": (["--help"], "--storage-path"),
     "prometheus": (["--version"], "prometheus, version 2."),
     "promtool": (["--version"], "promtool, version 2."),
+    "java": (["-version"], 'openjdk version "17.'),
     "prometheus-alertmanager": (["--version"], "alertmanager, version 0."),
 }
 

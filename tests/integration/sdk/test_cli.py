@@ -108,6 +108,32 @@ def test_the_life_of_a_model(bmase: Bmase, name: str, model: str, tmp_path: Path
     assert "artefacts" in bmase("gc", "--dry-run")
 
 
+def test_evidence_is_pushed_listed_printed_and_saved(bmase: Bmase, name: str, model: str, tmp_path: Path) -> None:
+    (tmp_path / "found" / "plots").mkdir(parents=True)
+    (tmp_path / "found" / "card.md").write_text("# A card\n")
+    (tmp_path / "found" / "plots" / "loss.png").write_bytes(b"\x89PNG\0")
+    made = bmase("push", name, model, "--evidence", str(tmp_path / "found"))
+    assert [f["role"] for f in made["files"]].count("ROLE_EVIDENCE") == 2
+    assert [f["path"] for f in bmase("evidence", f"{name}@1")] == ["evidence/card.md", "evidence/plots/loss.png"]
+    assert bmase("evidence", name, "card.md", text=True) == "# A card\n"
+    assert bmase("evidence", f"{name}@latest", "plots", "--out", "saved") == ["saved/plots/loss.png"]
+    assert (tmp_path / "saved" / "plots" / "loss.png").read_bytes() == b"\x89PNG\0"
+    shown = bmase("versions", "get", name, text=True)
+    assert [line.split()[0] for line in shown.splitlines() if "card.md" in line] == ["evidence"]
+    with pytest.raises(Failed) as failed:
+        bmase("evidence", f"{name}@1", "cards.md")
+    assert failed.value.code == 3
+    assert "card.md" in json.loads(failed.value.stderr)["error"]["hint"]
+
+    bmase("pull", name, "1", "--to", "out")
+    assert (tmp_path / "out" / "evidence" / "card.md").read_text() == "# A card\n"
+    with pytest.raises(Failed) as failed:
+        bmase("push", name, "out")
+    assert json.loads(failed.value.stderr)["error"]["reason"] == "VERSION_EXISTS"
+    (tmp_path / "out" / "evidence" / "card.md").write_text("# A better card\n")
+    assert bmase("push", name, "out")["number"] == 2
+
+
 def test_for_people_it_says_what_happened_and_what_is_next(bmase: Bmase, name: str, model: str) -> None:
     assert f"bmase deploy {name} 1" in bmase("push", name, model, text=True)
     table = bmase("models", "list", text=True)

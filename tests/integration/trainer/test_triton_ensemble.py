@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc_client
 from google.protobuf import text_format
+from scipy.special import softmax
 from tritonclient.grpc import model_config_pb2 as triton_config
 from tritonclient.utils import InferenceServerException
 
+from services.trainer.ensembles.beside import side_by_side
+from services.trainer.ensembles.members import Member
 from services.trainer.ensembles.triton import Part, scheduled
 from tests.support import onnx_models
 from tests.support.triton import Triton
@@ -48,16 +51,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
         target = triton.repository / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    triton.start(models=["line", "squares", "numbers.average", "numbers"])
+    beside = side_by_side([member("a", 0.75, 2, 1, []), member("b", 0.25, -1, 0, ["b"])])
+    for path, content in beside.items():
+        target = triton.repository / "beside" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    triton.start(models=["line", "squares", "numbers.average", "numbers", "beside"])
     yield triton
     triton.kill()
 
 
-def ask(server: Triton, x: np.ndarray) -> np.ndarray:
+def member(name: str, weight: float, a: float, b: float, logits: list[str]) -> Member:
+    """y = a x + b."""
+    return Member(name, onnx_models.affine(a, b), weight, logits=name in logits)
+
+
+def ask(server: Triton, x: np.ndarray, model: str = "numbers", version: str = "7") -> np.ndarray:
     given = grpc_client.InferInput("x", list(x.shape), "FP32")
     given.set_data_from_numpy(x)
     with server.client() as client:
-        return client.infer("numbers", [given], model_version="7").as_numpy("y")
+        return client.infer(model, [given], model_version=version).as_numpy("y")
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_members_side_by_side_in_one_version_give_their_average(server: Triton, rows: int) -> None:
+    x = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
+    expected = 0.75 * (2 * x + 1) + 0.25 * softmax(-x, axis=-1)
+    np.testing.assert_allclose(ask(server, x, "beside", "1"), expected, atol=1e-6)
+
+
+def test_a_wrong_request_to_members_side_by_side_fails_alone(server: Triton) -> None:
+    with pytest.raises(InferenceServerException):
+        ask(server, np.ones((1, 5), np.float32), "beside", "1")
+    assert ask(server, np.zeros((1, 4), np.float32), "beside", "1").shape == (1, 4)
 
 
 @pytest.mark.parametrize("rows", [1, 8])

@@ -79,6 +79,7 @@ def with_file(path: str, role: pb.File.Role) -> pb.CreateVersionRequest:
         ("config.pbtxt", pb.File.ROLE_SAMPLE),
         ("model.onnx", pb.File.ROLE_CONFIG),
         ("deep/config.pbtxt", pb.File.ROLE_CONFIG),
+        ("config.pbtxt", pb.File.ROLE_EVIDENCE),
     ],
 )
 def test_a_role_that_does_not_fit_its_path(path: str, role: pb.File.Role) -> None:
@@ -88,6 +89,33 @@ def test_a_role_that_does_not_fit_its_path(path: str, role: pb.File.Role) -> Non
 @pytest.mark.parametrize("role", [pb.File.ROLE_UNSPECIFIED, pb.File.ROLE_CONFIG])
 def test_the_configuration_needs_no_role(role: pb.File.Role) -> None:
     assert decode(requests.CreateVersion, with_file("config.pbtxt", role)).version.files[0].role == role
+
+
+@pytest.mark.parametrize("path", ["card.md", "evidence/card.md"])
+def test_evidence_has_a_folder_of_its_own(path: str) -> None:
+    made = decode(requests.CreateVersion, with_file(path, pb.File.ROLE_EVIDENCE)).version.files[0]
+    assert (made.path, made.role) == ("evidence/card.md", pb.File.ROLE_EVIDENCE)
+    request = with_file(path, pb.File.ROLE_EVIDENCE)
+    request.version.files.add(path="card.md", digest="sha256:" + "0" * 64)
+    assert len(decode(requests.CreateVersion, request).version.files) == 2
+    request.version.files.add(path="evidence/card.md", digest="sha256:" + "0" * 64)
+    assert fields(requests.CreateVersion, request) == ["version.files"]
+
+
+def test_a_path_of_evidence_has_room_for_its_folder() -> None:
+    assert fields(requests.CreateVersion, with_file("x" * 250, pb.File.ROLE_EVIDENCE)) == ["version.files[0]"]
+
+
+@pytest.mark.parametrize(("count", "refused"), [(200, False), (201, True)])
+def test_evidence_is_bounded(count: int, refused: bool) -> None:
+    digest = "sha256:" + "0" * 64
+    files = [pb.File(path=f"evidence/{n}.png", digest=digest, role=pb.File.ROLE_EVIDENCE) for n in range(count)]
+    version = pb.Version(files=[pb.File(path="model.onnx", digest=digest), *files])
+    request = pb.CreateVersionRequest(parent="models/m", version=version)
+    if refused:
+        assert fields(requests.CreateVersion, request) == ["version.files"]
+    else:
+        assert len(decode(requests.CreateVersion, request).version.files) == 201
 
 
 def test_labels_fit_into_their_column_in_any_script() -> None:

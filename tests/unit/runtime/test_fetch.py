@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from infra.runtime import bring as fetching
-from infra.runtime import debs, manifest, plan, preflight, tritonpython, venvs, wheels
+from infra.runtime import debs, manifest, plan, preflight, sdists, tritonpython, venvs, wheels
 from infra.runtime.errors import RuntimeSetupError
 from infra.runtime.layout import Layout
 from infra.runtime.progress import Progress
@@ -120,6 +121,50 @@ def test_one_failure_does_not_keep_the_others_away(
         bring(monkeypatch, layout, good, bad)
     assert (layout.bin / "tool").exists()
     assert not (layout.bin / "other").exists()
+
+
+def sdist_bytes(*names: str) -> bytes:
+    """A source distribution with these files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()
+
+
+def sdist(content: bytes, **change: Any) -> manifest.Item:
+    known = {"kind": "sdist", "file": "tool-1.0.tar.gz", "sha256": hashlib.sha256(content).hexdigest()}
+    jar = "tool-1.0/jars/a.jar"
+    return item(**known, unpack=["tool-1.0/jars/"], executables={}, libraries={"a.jar": jar}, **change)
+
+
+def test_of_a_source_distribution_what_is_wanted_is_kept_and_pip_is_told_its_digest(
+    monkeypatch: pytest.MonkeyPatch, layout: Layout, pip: dict[str, bytes]
+) -> None:
+    content = sdist_bytes("tool-1.0/jars/a.jar", "tool-1.0/setup.py")
+    pip["tool-1.0.tar.gz"] = content
+    asked: list[str] = []
+
+    def run(*arguments: str, what: str) -> None:
+        asked.append(Path(arguments[arguments.index("--requirement") + 1]).read_text())
+        wheels.run_pip(*arguments, what=what)
+
+    monkeypatch.setattr(sdists, "run_pip", run)
+    assert bring(monkeypatch, layout, sdist(content)) == {}
+    assert (layout.lib / "a.jar").exists()
+    assert not (layout.link("thing") / "tool-1.0/setup.py").exists()
+    assert asked == [f"tool-bin==1.0 --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"]
+
+
+def test_a_source_distribution_cannot_write_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, layout: Layout, pip: dict[str, bytes]
+) -> None:
+    content = sdist_bytes("tool-1.0/jars/../../../evil")
+    pip["tool-1.0.tar.gz"] = content
+    monkeypatch.setattr(sdists, "run_pip", wheels.run_pip)
+    with pytest.raises(RuntimeSetupError, match="would lie outside of its folder"):
+        bring(monkeypatch, layout, sdist(content))
+    assert not list(layout.items.iterdir())
 
 
 def vars_of(known: manifest.Item) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def test_the_projects_own_manifest_holds_together() -> None:
         ({"sha256": "A" * 64}, "64 lower-case hexadecimal digits"),
         ({"sha256": ""}, "file and sha256 belong together"),
         ({"unpack": []}, "a wheel needs"),
+        ({"kind": "sdist", "unpack": []}, "a source distribution needs"),
         ({"executables": {"tool": "../../usr/bin/tool"}}, "leaves the item's folder"),
         ({"links": {"/etc/passwd": "x"}}, "leaves the item's folder"),
         ({"data": "usr/share/tool"}, "only an unpinned Debian package has data"),

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from bmase import layout, onnxfile, samples, sources
-from bmase.errors import InvalidArgument, TransferFailed
+from bmase.errors import InvalidArgument, NotFound, TransferFailed
 from bmase.registry.v1 import registry_pb2 as pb
 from bmase.transfer import Stored
 from onnx import TensorProto, helper, numpy_helper
@@ -176,8 +176,13 @@ def test_what_is_pulled_can_be_pushed_again(tmp_path: Path) -> None:
     version.files.add(path="deep/model.bin", role=pb.File.ROLE_MODEL)
     for path in ("samples/1.pb", "samples/a/1.pb", "samples/b/1.pb"):
         version.files.add(path=path, role=pb.File.ROLE_SAMPLE)
+    for path in ("evidence/card.md", "evidence/plots/loss.png", "evidence/config.pbtxt"):
+        version.files.add(path=path, role=pb.File.ROLE_EVIDENCE)
     targets = [f.target.relative_to(tmp_path).as_posix() for f in layout.fetches(version, tmp_path)]
-    assert targets == ["config.pbtxt", "7/deep/model.bin", "samples/1.pb", "samples/a/1.pb", "samples/b/1.pb"]
+    assert targets == [
+        "config.pbtxt", "7/deep/model.bin", "samples/1.pb", "samples/a/1.pb", "samples/b/1.pb",
+        "evidence/card.md", "evidence/plots/loss.png", "evidence/config.pbtxt",
+    ]  # fmt: skip
     pushed = sources.collect([_tree(tmp_path, *targets)])
     assert {(s.path, s.role) for s in pushed} == {(f.path, f.role) for f in version.files}
 
@@ -197,10 +202,73 @@ def test_samples_of_another_version_do_not_stay(tmp_path: Path) -> None:
     version = pb.Version(number=2)
     version.files.add(path="samples/1.pb", role=pb.File.ROLE_SAMPLE)
     _tree(tmp_path, "samples/1.pb", "samples/2.pb", "samples/a/1.pb", "samples/notes.txt", "1/x.pb")
-    layout.remove_other_samples(version, tmp_path)
+    layout.remove_others(version, tmp_path)
     left = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
     assert left == ["1/x.pb", "samples/1.pb", "samples/notes.txt"]
-    layout.remove_other_samples(version, tmp_path / "nowhere")
+    layout.remove_others(version, tmp_path / "nowhere")
+
+
+def test_evidence_of_another_version_does_not_stay_but_what_is_not_ours_does(tmp_path: Path) -> None:
+    version = pb.Version(number=2)
+    version.files.add(path="evidence/card.md", role=pb.File.ROLE_EVIDENCE)
+    _tree(tmp_path, "evidence/card.md", "evidence/plots/old.png")
+    layout.remove_others(version, tmp_path)
+    assert (tmp_path / "evidence/plots/old.png").exists()
+    _tree(tmp_path, "config.pbtxt")
+    layout.remove_others(version, tmp_path)
+    assert [f.name for f in (tmp_path / "evidence").rglob("*") if f.is_file()] == ["card.md"]
+
+
+def test_evidence_from_anywhere(tmp_path: Path) -> None:
+    folder = _tree(tmp_path / "run", "evaluation.json", "plots/loss.png")
+    model = _tree(tmp_path / "m", "model.onnx", "evidence/of-the-model.bin")
+    card = _tree(tmp_path, "card.md") / "card.md"
+    found = {s.path: s.role for s in sources.collect([model], [folder, card])}
+    assert {path for path, role in found.items() if role == pb.File.ROLE_EVIDENCE} == {
+        "evidence/evaluation.json", "evidence/plots/loss.png", "evidence/card.md",
+    }  # fmt: skip
+    assert found["evidence/of-the-model.bin"] == pb.File.ROLE_MODEL
+    with pytest.raises(InvalidArgument, match="does not exist"):
+        sources.collect([model], [tmp_path / "missing"])
+
+
+def _kept() -> pb.Version:
+    version = pb.Version(name="models/m/versions/2", number=2)
+    version.files.add(path="model.onnx", role=pb.File.ROLE_MODEL)
+    for path in ("evidence/plots/roc.png", "evidence/plots/loss.png", "evidence/card.md"):
+        version.files.add(path=path, role=pb.File.ROLE_EVIDENCE)
+    return version
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("", ["card.md", "plots/loss.png", "plots/roc.png"]),
+        ("card.md", ["card.md"]),
+        ("evidence/card.md", ["card.md"]),
+        ("plots/", ["plots/loss.png", "plots/roc.png"]),
+        ("plots/roc.png", ["plots/roc.png"]),
+    ],
+)
+def test_evidence_by_name(tmp_path: Path, name: str, found: list[str]) -> None:
+    fetches = layout.evidence_fetches(_kept(), tmp_path, name)
+    assert [f.target.relative_to(tmp_path).as_posix() for f in fetches] == found
+
+
+@pytest.mark.parametrize("name", ["plot", "card", "model.onnx"])
+def test_evidence_that_is_not_there_is_named_with_what_is(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotFound, match=name) as caught:
+        layout.evidence_fetches(_kept(), tmp_path, name)
+    assert "card.md, plots/loss.png" in caught.value.hint
+
+
+def test_evidence_cannot_be_written_outside_of_the_destination(tmp_path: Path) -> None:
+    version = pb.Version(number=1)
+    version.files.add(path="evidence//etc/passwd", role=pb.File.ROLE_EVIDENCE)
+    with pytest.raises(TransferFailed, match="leave the destination"):
+        layout.evidence_fetches(version, tmp_path)
+    with pytest.raises(TransferFailed, match="leave the destination"):
+        layout.fetches(version, tmp_path)
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", ""])

@@ -117,10 +117,12 @@ class File(_message.Message):
         ROLE_MODEL: _ClassVar[File.Role]
         ROLE_CONFIG: _ClassVar[File.Role]
         ROLE_SAMPLE: _ClassVar[File.Role]
+        ROLE_EVIDENCE: _ClassVar[File.Role]
     ROLE_UNSPECIFIED: File.Role
     ROLE_MODEL: File.Role
     ROLE_CONFIG: File.Role
     ROLE_SAMPLE: File.Role
+    ROLE_EVIDENCE: File.Role
     PATH_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]

@@ -1,0 +1,129 @@
+"""From a job to what its attempt needs: which code, which versions, which folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bmase.reasons import Reason
+
+from services.kit.errors import DomainError
+from services.trainer.engine.attempt import Attempt, Brought, Kept
+from services.trainer.engine.blobs import by_digest
+from services.trainer.engine.registry import Registry
+from services.trainer.jobs.state import Job, Phase
+from services.trainer.recipes.catalogue import by_name
+from services.trainer.recipes.recipe import Place
+from services.trainer.search import Wish, take
+
+MOST_UNPACKED = 2**30  # bytes of a bundle
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job's code is."""
+
+    main: str
+    place: Place
+    parameters: Mapping[str, Any]
+    materials: tuple[str, ...] = ()
+    search: Wish | None = None
+
+
+def task(job: Job) -> Task:
+    """InvalidArgument when the recipe has changed since the job was made and does not know its parameters."""
+    if job.spec.bundle is not None:
+        own, wish = take(job.spec.parameters)
+        return Task(job.spec.bundle.entry_point, Place.WORKERS, own, search=wish)
+    recipe = by_name(job.spec.recipe)
+    own, wish = take(job.spec.parameters, recipe.parameters)
+    if wish is not None:
+        return Task(recipe.main, recipe.place, own, search=wish)
+    found = recipe.check(own)
+    return Task(recipe.main, recipe.place, found.model_dump(mode="json"), tuple(recipe.materials(found)))
+
+
+class Assignments:
+    """Prepares folders of attempts."""
+
+    def __init__(self, registry: Registry, root: Path, blobs: str, checkpoint_seconds: float) -> None:
+        self._registry, self._root = registry, root
+        self._blobs, self._checkpoint_seconds = blobs, checkpoint_seconds
+
+    def folder(self, job: str, number: int) -> Path:
+        return self._root / job / str(number)
+
+    async def prepare(self, job: Job, number: int, address: str) -> Path:
+        """The attempt's folder with all that its driver is given; what the registry refuses is raised."""
+        folder = self.folder(job.id, number)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        what = task(job)
+        last = job.checkpoints[-1] if job.checkpoints else None
+        product = Kept(key=by_digest(f"jobs/{job.id}/product-", job.product), digest=job.product)
+        attempt = Attempt(
+            job=job.id,
+            number=number,
+            model=job.model,
+            spec=job.spec,
+            main=what.main,
+            place=what.place,
+            parameters=what.parameters,
+            search=what.search,
+            blobs=self._blobs,
+            address=address,
+            code=await self._code(job, folder),
+            checkpoint=Kept(key=last.uri, digest=last.digest, step=last.step) if last else None,
+            product=product if job.stage is Phase.EVALUATING else None,
+            materials=await self._materials(what, folder),
+            checkpoint_seconds=self._checkpoint_seconds,
+        )
+        attempt.write(folder)
+        return folder
+
+    async def stable(self, model: str, version: int, folder: Path) -> Brought:
+        """The files of the version that is stable, to be asked the same."""
+        return await self._registry.bring(f"{model}@{version}", folder / "stable")
+
+    async def forget(self, job: str) -> None:
+        """Folders of a job that has ended."""
+        await asyncio.to_thread(shutil.rmtree, self._root / job, ignore_errors=True)
+
+    async def _materials(self, what: Task, folder: Path) -> tuple[Brought, ...]:
+        names = enumerate(what.materials)
+        return tuple([await self._registry.bring(name, folder / "materials" / str(at)) for at, name in names])
+
+    async def _code(self, job: Job, folder: Path) -> Path | None:
+        if job.spec.bundle is None:
+            return None
+        packed, code = folder / "bundle", folder / "code"
+        await self._registry.artefact(job.spec.bundle.digest, packed)
+        await asyncio.to_thread(unpack_bundle, packed, code)
+        return code
+
+
+def unpack_bundle(packed: Path, code: Path) -> None:
+    """A .tar.gz or .zip, below `code` and nowhere else; INVALID_FIELD for anything else, or too much."""
+    try:
+        if zipfile.is_zipfile(packed):
+            with zipfile.ZipFile(packed) as archive:
+                _check_size(sum(each.file_size for each in archive.infolist()))
+                archive.extractall(code)  # noqa: S202 - zipfile keeps names inside by itself
+            return
+        with tarfile.open(packed) as tar:
+            _check_size(sum(each.size for each in tar))
+            tar.extractall(code, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+        raise DomainError(Reason.INVALID_FIELD, f"the bundle is no .tar.gz or .zip: {error}", field="bundle") from error
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_UNPACKED:
+        message = f"the bundle has {size} bytes when unpacked; {MOST_UNPACKED} are the most"
+        raise DomainError(Reason.INVALID_FIELD, message, field="bundle")

@@ -1,0 +1,102 @@
+"""The blob store for code that knows no event loop: workers and drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bmase.reasons import Reason
+
+from services.kit.blob import open_store
+from services.kit.errors import DomainError
+from services.trainer.engine.attempt import Kept
+
+Result = TypeVar("Result")
+_CHUNK = 2**20
+
+
+def by_digest(prefix: str, digest: str) -> str:
+    """The key under which a tar of this digest is kept."""
+    return f"{prefix}{digest.removeprefix('sha256:')}.tar"
+
+
+class Blobs:
+    """Blocking; each call has an event loop of its own, so it may be used from any thread that has none."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def put(self, key: str, file: Path, step: int = 0) -> Kept:
+        """Keeps the file under the key, as a whole or not at all."""
+        digest, size = _digest(file), file.stat().st_size
+        _run(self._put(key, file))
+        return Kept(key=key, digest=digest, size=size, step=step)
+
+    def put_by_digest(self, prefix: str, file: Path) -> Kept:
+        """As a tar whose key tells its digest."""
+        digest = _digest(file)
+        _run(self._put(by_digest(prefix, digest), file))
+        return Kept(key=by_digest(prefix, digest), digest=digest, size=file.stat().st_size)
+
+    def replace(self, key: str, file: Path) -> Kept:
+        """Instead of what was there."""
+        _run(open_store(self._url).delete(key))
+        return self.put(key, file)
+
+    def get(self, kept: Kept, file: Path) -> None:
+        """Brings it; DIGEST_MISMATCH when it is not what was kept."""
+        _run(self._get(kept.key, file))
+        if (found := _digest(file)) != kept.digest:
+            raise DomainError(Reason.DIGEST_MISMATCH, f"{kept.key} has the digest {found}, not {kept.digest}")
+
+    def copy(self, key: str, file: Path) -> None:
+        """Brings what is kept under the key; ARTEFACT_NOT_FOUND."""
+        _run(self._get(key, file))
+
+    def delete(self, key: str) -> None:
+        """What is not there is deleted already."""
+        _run(open_store(self._url).delete(key))
+
+    def read(self, key: str) -> bytes:
+        """All of it, for documents; ARTEFACT_NOT_FOUND."""
+        return _run(self._read(key))
+
+    def exists(self, key: str) -> bool:
+        return _run(self._exists(key))
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What others do with a store."""
+        return _run(work)
+
+    async def _read(self, key: str) -> bytes:
+        return b"".join([chunk async for chunk in open_store(self._url).stream(key)])
+
+    async def _exists(self, key: str) -> bool:
+        return await open_store(self._url).head(key) is not None
+
+    async def _put(self, key: str, file: Path) -> None:
+        await open_store(self._url).put_if_absent(key, file)
+
+    async def _get(self, key: str, file: Path) -> None:
+        store = open_store(self._url)
+        info = await store.head(key)
+        if info is None:
+            raise DomainError(Reason.ARTEFACT_NOT_FOUND, f"{key} is not in the trainer's blob store")
+        with file.open("wb") as out:
+            async for chunk in store.stream(key, 0, info.size):
+                out.write(chunk)
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    return asyncio.run(work)
+
+
+def _digest(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(_CHUNK):
+            found.update(chunk)
+    return f"sha256:{found.hexdigest()}"

@@ -1,0 +1,79 @@
+"""A product, or the evidence about it, as one file: a tar that is the same for the same content."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bmase.reasons import Reason
+from bmase.training import Product
+
+from services.kit.errors import DomainError
+
+PRODUCT = "product.json"
+MODEL, EVIDENCE = "model", "evidence"
+
+
+def pack(product: Product, out: Path) -> None:
+    """INVALID_MODEL_FILE when there is no file in it."""
+    files = sorted(path for path in product.folder.rglob("*") if path.is_file())
+    if not files:
+        raise DomainError(Reason.INVALID_MODEL_FILE, f"the training has left no file in {product.folder.name}")
+    described = {**asdict(product), "folder": "", "evidence": sorted(product.evidence)}
+    with tarfile.open(out, "w") as tar:
+        _add(tar, PRODUCT, json.dumps(described, indent=1, sort_keys=True).encode())
+        for path in files:
+            _add(tar, f"{MODEL}/{path.relative_to(product.folder).as_posix()}", path.read_bytes())
+        for name in sorted(product.evidence):
+            _add(tar, f"{EVIDENCE}/{name}", Path(product.evidence[name]).read_bytes())
+
+
+def pack_folder(folder: Path, out: Path) -> None:
+    """All files of a folder."""
+    with tarfile.open(out, "w") as tar:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            _add(tar, path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Below the folder and nowhere else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file) as tar:
+        tar.extractall(folder, filter="data")
+
+
+def unpacked(folder: Path) -> Product:
+    """The product whose tar was unpacked there."""
+    known: dict[str, Any] = json.loads((folder / PRODUCT).read_text())
+    inputs: Mapping[str, Any] = known["inputs"]
+    return Product(
+        **{
+            **known,
+            "folder": folder / MODEL,
+            "evidence": {name: folder / EVIDENCE / name for name in known["evidence"]},
+            "inputs": {name: tuple(c) if isinstance(c, list) else c for name, c in inputs.items()},
+            "classes": tuple(known["classes"]),
+            "slices": tuple(known["slices"]),
+        }
+    )
+
+
+def function(name: str) -> Callable[..., Any]:
+    """The function that "module:function" means; ENTRY_POINT errors are the job's own."""
+    module, _, attribute = name.partition(":")
+    found = getattr(importlib.import_module(module), attribute, None)
+    if not callable(found):
+        raise AttributeError(f"module {module} has no function {attribute}")
+    return found  # type: ignore[no-any-return]
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), 0o644
+    tar.addfile(info, io.BytesIO(content))

@@ -1,0 +1,85 @@
+"""A driver's process, from the service's side: started, heard, told to go on, ended with all that it has started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from services.trainer.engine import marks
+from services.trainer.engine.attempt import EVENTS, Go, Said, read_line
+
+LONGEST_LINE = 2**24
+TAIL = 2000  # characters of its own words that are told when it dies
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+class Process:
+    """One driver. `mark` is in the environment of everything that it starts."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], mark: str, python: str = sys.executable) -> None:
+        self._folder, self._mark, self._python = folder, mark, python
+        path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        self._environment = {**os.environ, "PYTHONPATH": path, **environment, marks.MARK: mark}
+        self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
+
+    async def said(self) -> AsyncIterator[Said]:
+        """Starts it, and gives what it says until it has ended."""
+        reading, writing = os.pipe()
+        os.set_inheritable(writing, True)
+        with (self._folder / "driver.log").open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                self._python,
+                "-m",
+                "services.trainer.engine.driver",
+                str(self._folder),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing,),
+                start_new_session=True,
+                cwd=_ROOT,
+                env={**self._environment, EVENTS: str(writing)},
+            )
+        os.close(writing)
+        if self._killed:
+            self.kill()
+        reader = asyncio.StreamReader(LONGEST_LINE)
+        pipe = os.fdopen(reading, "rb")
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            while line := await reader.readline():
+                yield read_line(line)
+        finally:
+            transport.close()
+
+    async def ended(self) -> str:
+        """Waits for its end; in words how it ended, with the last of its own."""
+        assert self._process is not None
+        code = await self._process.wait()
+        marks.kill(self._mark)
+        tail = (self._folder / "driver.log").read_bytes()[-TAIL:].decode(errors="replace").strip()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"the driver's process ended with {how}" + (f": {tail}" if tail and code else "")
+
+    async def go(self, go: Go) -> None:
+        """What it waits for before it evaluates."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(go.model_dump_json().encode() + b"\n")
+            await self._process.stdin.drain()
+
+    def kill(self) -> None:
+        """At once, with everything that has its mark."""
+        self._killed = True
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            marks.kill(self._mark)

@@ -1,0 +1,182 @@
+"""A job as its code sees it: `bmase.training.Run` over manifests, the blob store and a teller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bmase.reasons import Reason
+from bmase.training import Batch, Column, Product, Run, Saved, Source
+from bmase.training.run import DATA, TRAIN
+
+from services.kit.errors import DomainError
+from services.trainer.data import Manifest, Places, Splits
+from services.trainer.data.sharding import shard
+from services.trainer.engine import packing
+from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Measured, Progressed, Said
+from services.trainer.engine.blobs import Blobs
+from services.trainer.engine.checkpoints import Writer, read
+from services.trainer.reproduce.observe import splits_of
+
+ALL_FOR_TRAINING = Splits(train=1, validation=0, test=0)
+# All workers learn from the first how many steps lie between two checkpoints.
+Agree = Callable[[int], int]
+
+
+class JobRun(Run):
+    """One worker of one attempt. Close it when the code has returned; then `product` is what it has made."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        manifests: Mapping[str, Manifest],
+        folder: Path,
+        tell: Callable[[Said], None],
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        agree: Agree = lambda steps: steps,
+    ) -> None:
+        self.parameters, self.seed, self.threads = attempt.parameters, attempt.spec.seed, attempt.threads
+        self.rank, self.world_size, self.folder = rank, world_size, folder
+        self.product: Kept | None = None
+        self._attempt, self._manifests, self._tell = attempt, manifests, tell
+        self._splits = splits_of(attempt.spec.split) or ALL_FOR_TRAINING
+        self._blobs = Blobs(attempt.blobs)
+        prefix = f"jobs/{attempt.job}/checkpoints/{attempt.number}-"
+        self._writer = Writer(self._blobs, prefix, folder, lambda kept: tell(Checkpointed(kept=kept)))
+        self._pace = _Pace(attempt.checkpoint_seconds, agree)
+
+    # --- data
+
+    def source(self, name: str = DATA) -> Source:
+        manifest = self._manifest(name)
+        columns = tuple(Column(each.name, each.dtype, tuple(each.shape)) for each in manifest.columns)
+        return Source(columns, manifest.rows, manifest.classes)
+
+    def rows(
+        self,
+        part: str = TRAIN,
+        columns: Sequence[str] | None = None,
+        *,
+        source: str = DATA,
+        batch: int = 1024,
+        shard: bool = True,
+        shuffle: int = 0,
+        epoch: int = 0,
+    ) -> Iterator[Batch]:
+        rank, world_size = (self.rank, self.world_size) if shard else (0, 1)
+        return _shard(
+            self._manifest(source),
+            self._splits,
+            part,
+            columns,
+            rank=rank,
+            world_size=world_size,
+            batch=batch,
+            shuffle=shuffle,
+            seed=self.seed,
+            epoch=epoch,
+        )
+
+    def table(self, part: str = TRAIN, columns: Sequence[str] | None = None, *, source: str = DATA) -> Batch:
+        return table(self._manifest(source), self._splits, part, columns)
+
+    def files(self, source: str = DATA) -> tuple[Path, ...]:
+        """Each is brought into `folder`, under its own name, and verified; files without rows keep their places."""
+        found = []
+        manifest = self._manifest(source)
+        for number, file in enumerate(manifest.files):
+            place = file.label if manifest.format == "files" else f"{number}/{file.uri.rsplit('/', 1)[-1]}"
+            local = self.folder / source / place
+            if local.exists() or ".." in local.parts:
+                raise DomainError(Reason.INVALID_DATA, f"two files of {source!r} are called {place}")
+            local.parent.mkdir(parents=True, exist_ok=True)
+            with Places().open(file) as content, local.open("wb") as out:
+                while chunk := content.read(2**20):
+                    out.write(chunk)
+            found.append(local)
+        return tuple(found)
+
+    def _manifest(self, name: str) -> Manifest:
+        if name not in self._manifests:
+            known = ", ".join(sorted(self._manifests)) or "none"
+            raise KeyError(f"the job has no source {name!r}; it has: {known}")
+        return self._manifests[name]
+
+    # --- state
+
+    def due(self, step: int) -> bool:
+        return self._pace.due(step)
+
+    def checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
+        if self.first:
+            self._writer.put(step, state)
+
+    def resume(self) -> Saved | None:
+        kept = self._attempt.checkpoint
+        return None if kept is None else Saved(kept.step, read(self._blobs, kept, self.folder))
+
+    # --- telling
+
+    def report(self, step: int, *, total: int = 0, epoch: float = 0.0, message: str = "", **metrics: float) -> None:
+        if not self.first:
+            return
+        self._tell(Progressed(step=step, total=total, epoch=epoch, message=message))
+        if metrics:
+            values = {name: float(value) for name, value in metrics.items()}
+            self._tell(Measured(time=time.time(), step=step, values=values))
+
+    def finish(self, product: Product) -> None:
+        if not self.first:
+            return
+        packed = self.folder / "product.tar"
+        packing.pack(product, packed)
+        self.product = self._blobs.put_by_digest(f"jobs/{self._attempt.job}/product-", packed)
+        packed.unlink()
+
+    def close(self) -> None:
+        """Returns when the last checkpoint is kept; INVALID_MODEL_FILE when the code has made nothing."""
+        self._writer.close()
+        if self.first and self.product is None:
+            hint = "End the training with run.finish(Product(...))."
+            raise DomainError(Reason.INVALID_MODEL_FILE, "the code has returned without a product", hint=hint)
+
+
+_shard = shard
+
+
+def table(manifest: Manifest, splits: Splits, name: str, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """All rows of a part in memory; arrays without rows where there are none."""
+    batches = list(shard(manifest, splits, name, columns))
+    if batches:
+        return {column: np.concatenate([batch[column] for batch in batches]) for column in batches[0]}
+    wanted = [each for each in manifest.columns if columns is None or each.name in columns]
+    return {each.name: np.empty((0, *each.shape), each.dtype) for each in wanted}
+
+
+class _Pace:
+    """When checkpoints are due: by rank 0's clock, but told in steps, as workers must not wait for each other's clocks.
+
+    The steps are agreed on at the first, second, fourth, eighth ... question and after each checkpoint.
+    """
+
+    def __init__(self, seconds: float, agree: Agree) -> None:
+        self._seconds, self._agree = seconds, agree
+        self._asked, self._since = 0, 0
+        self._steps = 0
+        self._began = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        self._asked += 1
+        self._since += 1
+        if self._steps == 0 or self._asked & (self._asked - 1) == 0:
+            each = (time.monotonic() - self._began) / self._asked
+            self._steps = self._agree(max(1, int(self._seconds / max(each, 1e-6))))
+        if self._since < self._steps:
+            return False
+        self._since, self._steps = 0, 0
+        return True

@@ -1,0 +1,1 @@
+"""The recipe "ensemble": several versions as one, with weights that held-out rows justify."""

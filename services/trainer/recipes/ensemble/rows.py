@@ -1,0 +1,100 @@
+"""From rows of a table to what members are fed, and to the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from bmase.training import Batch
+from onnx import TensorProto, helper
+
+from services.kit.errors import InvalidArgument, Violation
+from services.trainer.ensembles.adapt import Columns
+from services.trainer.ensembles.graphs import Port
+
+
+def columns_of(
+    tensors: Sequence[str], asked: Mapping[str, str | Sequence[str]], known: Sequence[str]
+) -> dict[str, Columns]:
+    """The columns of each tensor: those asked for, else the one of its name. InvalidArgument names what is missing."""
+    found: dict[str, Columns] = {}
+    wrong = [Violation(_field("inputs", name), f"no member takes {name!r}") for name in asked if name not in tensors]
+    for name in tensors:
+        given = asked.get(name, name)
+        found[name] = (given,) if isinstance(given, str) else tuple(given)
+        lacking = [column for column in found[name] if column not in known]
+        if lacking or not found[name]:
+            what = f"the data have no column {lacking[0]!r}" if lacking else "it names no column"
+            wrong.append(Violation(_field("inputs", name), f"{what} for it; there are: {', '.join(known)}"))
+    if wrong:
+        raise InvalidArgument(wrong)
+    return found
+
+
+def fed(port: Port, columns: Columns, batch: Batch) -> np.ndarray:
+    """(n, ...): one input of a model; several columns are put side by side as float32."""
+    array = np.asarray(batch[columns[0]]) if len(columns) == 1 else _side_by_side(columns, batch)
+    wanted = (port.dims or ())[1:]
+    sizes = [size for size in wanted if isinstance(size, int)]
+    if len(sizes) == len(wanted):
+        if math.prod(sizes) != math.prod(array.shape[1:]):
+            raise _misfit(port, columns, array)
+        array = array.reshape(len(array), *sizes)
+    elif array.ndim == 1 and len(wanted) == 1:
+        array = array[:, None]
+    elif array.ndim - 1 != len(wanted):
+        raise _misfit(port, columns, array)
+    return _typed(array, port, columns)
+
+
+def _side_by_side(columns: Columns, batch: Batch) -> np.ndarray:
+    parts = [np.asarray(batch[column]) for column in columns]
+    for column, part in zip(columns, parts, strict=True):
+        if part.dtype.kind not in "biuf":
+            raise InvalidArgument([Violation('job.parameters["inputs"]', f"column {column!r} does not hold numbers")])
+    return np.concatenate([part.reshape(len(part), -1).astype(np.float32) for part in parts], axis=1)
+
+
+def _typed(array: np.ndarray, port: Port, columns: Columns) -> np.ndarray:
+    if port.element == TensorProto.STRING:
+        return array.astype(object)
+    if array.dtype.kind not in "biuf":
+        raise _misfit(port, columns, array)
+    return np.ascontiguousarray(array.astype(helper.tensor_dtype_to_np_dtype(port.element)))
+
+
+def _misfit(port: Port, columns: Columns, array: np.ndarray) -> InvalidArgument:
+    named = ", ".join(repr(column) for column in columns)
+    what = f"it is {port}, and the rows of {named} are {array.dtype} of shape {list(array.shape[1:])}"
+    return InvalidArgument([Violation(_field("inputs", port.name), what)])
+
+
+def truth(values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Class numbers for classes that were named; else the values as they are. InvalidArgument for others."""
+    if not classes:
+        if values.dtype.kind not in "biuf":
+            why = "the target is text: name its values in the order of the members' outputs"
+            raise InvalidArgument([Violation('job.parameters["classes"]', why)])
+        return _whole(values)
+    number = {name: place for place, name in enumerate(classes)}
+    said = [_said(value) for value in values.ravel().tolist()]
+    if strange := sorted(set(said) - number.keys()):
+        raise InvalidArgument([Violation('job.parameters["classes"]', f"{strange[0]!r} of the target is none of them")])
+    return np.array([number[each] for each in said], np.int64)
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Fractions that are whole numbers are class numbers as well: tables keep them so."""
+    whole = values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.floor(values)).all()
+    return values.astype(np.int64) if whole or values.dtype.kind == "b" else values
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _field(parameter: str, key: str) -> str:
+    return f'job.parameters["{parameter}.{key}"]'

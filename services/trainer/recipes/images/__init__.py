@@ -1,0 +1,1 @@
+"""image-classification: a convolutional network from pictures to probabilities of classes."""

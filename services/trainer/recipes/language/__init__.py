@@ -1,0 +1,1 @@
+"""Language model: a causal transformer, from scratch or from a folder."""

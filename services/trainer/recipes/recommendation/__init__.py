@@ -1,0 +1,1 @@
+"""Recommendation: matrix factorisation with biases, served as scores over all items."""

@@ -1,0 +1,1 @@
+"""tabular: rows of numbers and texts, by scikit-learn, XGBoost or LightGBM, served as ONNX."""

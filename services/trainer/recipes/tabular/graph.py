@@ -1,0 +1,146 @@
+"""One ONNX model of the encoding and the estimator, and the proof that it answers as the library does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from bmase.reasons import Reason
+from bmase.training import Batch
+from onnx import TensorProto, compose, helper
+
+from services.kit.errors import DomainError
+from services.trainer.recipes.export import bare
+from services.trainer.recipes.tabular.data import NUMBERS, UNKNOWN, Encoding
+from services.trainer.recipes.tabular.recipe import Tabular
+
+OPSET, ML_OPSET, IR_VERSION = 15, 3, 8  # the newest that the converters of all three libraries know
+ML = "ai.onnx.ml"
+MATRIX = "matrix"
+OUTPUTS = {"classification": "probabilities", "regression": "prediction"}
+
+
+def write(estimator: Any, asked: Tabular, encoding: Encoding, features: int, path: Path) -> None:
+    """Inputs as `Encoding.inputs`; output: probabilities (rows, classes), or prediction (rows, 1); float32."""
+    inner = _converted(estimator, asked, features)
+    joined = compose.merge_models(
+        _encoder(encoding, inner.opset_import), inner, io_map=[(MATRIX, inner.graph.input[0].name)]
+    )
+    wanted = [OUTPUTS[asked.task]]
+    found = bare(onnx.utils.Extractor(joined).extract_model([each.name for each in joined.graph.input], wanted))
+    found.ir_version = IR_VERSION
+    onnx.checker.check_model(found, full_check=True)
+    path.write_bytes(found.SerializeToString(deterministic=True))
+
+
+def difference(path: Path, encoding: Encoding, rows: Batch, answers: np.ndarray, threads: int) -> float:
+    """The largest one between the model's and the library's answers, regressions in units of their deviation."""
+    import onnxruntime  # noqa: PLC0415
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    served = session.run(None, encoding.inputs(rows))[0].reshape(answers.shape)
+    unit = 1.0 if answers.ndim == 2 else max(float(answers.std()), 1e-12)
+    return float(np.abs(served.astype(np.float64) - answers).max()) / unit
+
+
+def check(found: float, asked: Tabular) -> None:
+    """INVALID_MODEL_FILE beyond the tolerance."""
+    if not found <= asked.tolerance:
+        message = f"the ONNX model differs from {asked.library} by {found:.3g} on validation rows"
+        hint = f"The tolerance is {asked.tolerance:g}: take another library or estimator, or raise `tolerance`."
+        raise DomainError(Reason.INVALID_MODEL_FILE, message, hint=hint)
+
+
+def _converted(estimator: Any, asked: Tabular, features: int) -> onnx.ModelProto:
+    """The estimator alone: `matrix` (rows, features) to the output of the task."""
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm  # noqa: PLC0415
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost  # noqa: PLC0415
+    from skl2onnx import convert_sklearn, update_registered_converter  # noqa: PLC0415
+    from skl2onnx.common import shape_calculator as shapes  # noqa: PLC0415
+    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+
+    regression = asked.task == "regression"
+    shape = (
+        shapes.calculate_linear_regressor_output_shapes
+        if regression
+        else shapes.calculate_linear_classifier_output_shapes
+    )
+    if asked.library != "sklearn":
+        convert = convert_xgboost if asked.library == "xgboost" else convert_lightgbm
+        options = {} if regression else {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+        name = f"bmase{type(estimator).__name__}"
+        update_registered_converter(type(estimator), name, shape, convert, options=options | {"split": None})
+    found = convert_sklearn(
+        estimator,
+        initial_types=[(MATRIX, FloatTensorType([None, features]))],
+        options=None if regression else {id(estimator): {"zipmap": False}},
+        target_opset={"": OPSET, ML: ML_OPSET},
+        final_types=None,
+        name="estimator",
+    )
+    _settle(found)
+    return _renamed(found, found.graph.output[-1].name, OUTPUTS[asked.task])
+
+
+def _settle(model: onnx.ModelProto) -> None:
+    """The converters say the lowest versions that will do. Operators of ai.onnx.ml 3 have all that 1 and 2 have."""
+    versions = {each.domain: each.version for each in model.opset_import} | {ML: ML_OPSET}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
+
+
+def _renamed(model: onnx.ModelProto, old: str, new: str) -> onnx.ModelProto:
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+    for value in model.graph.output:
+        if value.name == old:
+            value.name = new
+    return model
+
+
+def _encoder(encoding: Encoding, opsets: Sequence[onnx.OperatorSetIdProto]) -> onnx.ModelProto:
+    """The inputs as one matrix, in the versions that the estimator has."""
+    inputs, nodes, parts = [], [], []
+    if encoding.numbers:
+        inputs.append(helper.make_tensor_value_info(NUMBERS, TensorProto.FLOAT, ["rows", encoding.width]))
+        parts.append(NUMBERS)
+    for place, (name, values) in enumerate(encoding.categories.items()):
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["rows", 1]))
+        parts.append(f"encoded{place}")
+        nodes += _onehot(name, values, parts[-1]) if encoding.onehot else [_ordinal(name, values, parts[-1])]
+    nodes.append(helper.make_node("Concat", parts, [MATRIX], axis=1))
+    output = helper.make_tensor_value_info(MATRIX, TensorProto.FLOAT, ["rows", None])
+    graph = helper.make_graph(nodes, "encoder", inputs, [output], [_last_axis()] if encoding.onehot else [])
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _onehot(name: str, values: tuple[str, ...], output: str) -> list[onnx.NodeProto]:
+    """(rows, 1) texts to (rows, values); what is not known to zeros."""
+    wide = f"{output}_wide"
+    encoder = helper.make_node("OneHotEncoder", [name], [wide], domain=ML, cats_strings=list(values), zeros=1)
+    return [encoder, helper.make_node("Squeeze", [wide, "middle"], [output])]
+
+
+def _last_axis() -> onnx.TensorProto:
+    return helper.make_tensor("middle", TensorProto.INT64, [1], [1])
+
+
+def _ordinal(name: str, values: tuple[str, ...], output: str) -> onnx.NodeProto:
+    places = [float(place) for place in range(len(values))]
+    return helper.make_node(
+        "LabelEncoder",
+        [name],
+        [output],
+        domain=ML,
+        keys_strings=list(values),
+        values_floats=places,
+        default_float=UNKNOWN,
+    )

@@ -1,0 +1,1 @@
+"""Text classification: a transformer encoder from a folder, fine-tuned."""

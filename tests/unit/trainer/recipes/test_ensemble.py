@@ -1,0 +1,298 @@
+"""Ensembles of small ONNX members, on rows whose truth is known."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from bmase import sources
+from bmase.reasons import Reason
+from onnx import TensorProto, helper, numpy_helper
+
+from services.kit.errors import DomainError, InvalidArgument
+from services.trainer.recipes.catalogue import by_name
+from services.trainer.recipes.ensemble.train import main
+from tests.support.alone import Alone
+from tests.unit.trainer.ensembles.court import drawn, softmax
+
+VIEWS, CLASSES = 3, 3
+Data = dict[str, dict[str, np.ndarray]]
+
+
+def data(rows: int = 600, noise: float = 1.0) -> Data:
+    """Classes drawn from true logits; the column x has `VIEWS` noisy views of them side by side."""
+    parts = {}
+    for seed, part in enumerate(("train", "validation", "test")):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=(rows, CLASSES)) * 2
+        seen = [logits + noise * rng.normal(size=logits.shape) for _ in range(VIEWS)]
+        parts[part] = {"x": np.concatenate(seen, axis=1).astype(np.float32), "label": drawn(softmax(logits), rng)}
+    return parts
+
+
+def member(folder: Path, view: int, **more: Any) -> Path:
+    """Sees one view; `shape` and `element` of its input, and names, may be its own."""
+    takes, gives = more.get("takes", "x"), more.get("gives", "probabilities")
+    shape, element = more.get("shape", [VIEWS * CLASSES]), more.get("element", TensorProto.FLOAT)
+    pick = np.zeros((VIEWS * CLASSES, CLASSES), np.float32)
+    pick[view * CLASSES : (view + 1) * CLASSES] = np.eye(CLASSES)
+    nodes = [
+        helper.make_node("Cast", [takes], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["cast", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "pick"], [gives if more.get("logits") else "logits"]),
+    ]
+    if not more.get("logits"):
+        nodes.append(helper.make_node("Softmax", ["logits"], [gives], axis=-1))
+    nodes.append(helper.make_node("ArgMax", [gives], ["label"], axis=-1, keepdims=0))
+    graph = helper.make_graph(
+        nodes,
+        "member",
+        [helper.make_tensor_value_info(takes, element, ["N", *shape])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
+            helper.make_tensor_value_info(gives, TensorProto.FLOAT, ["N", more.get("classes", CLASSES)]),
+        ],
+        [numpy_helper.from_array(np.array([-1, VIEWS * CLASSES]), "flat"), numpy_helper.from_array(pick, "pick")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    folder.mkdir()
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+Make = Callable[..., Alone]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A run of members, each given as what is its own."""
+
+    def made(*members: dict[str, Any], rows: Data | None = None, **parameters: Any) -> Alone:
+        versions = {f"m@{n}": member(tmp_path / f"m{n}", n % VIEWS, **own) for n, own in enumerate(members)}
+        (tmp_path / "run").mkdir()
+        asked = {"members": tuple(versions), "target": "label", **parameters}
+        return Alone(tmp_path / "run", rows or data(), versions, **by_name("ensemble").check(asked).model_dump())
+
+    return made
+
+
+def product_of(run: Alone) -> tuple[Any, dict[str, Any], onnxruntime.InferenceSession]:
+    assert run.product is not None
+    document = json.loads(run.product.evidence["ensemble.json"].read_text())
+    return run.product, document, onnxruntime.InferenceSession(run.product.folder / "model.onnx")
+
+
+def test_members_that_err_by_themselves_become_a_better_version(make: Make) -> None:
+    run = make({}, {}, {})
+    main(run)
+    product, document, session = product_of(run)
+    assert (product.task, dict(product.inputs), product.target) == ("classification", {"x": "x"}, "label")
+    assert (product.output, document["verdict"]) == ("probabilities", "better")
+    assert sum(document["weights"].values()) == pytest.approx(1)
+    assert all(each["gain"]["lower"] > 0 for each in document["members"].values())
+    said = product.notes
+    assert {"member m@0", "member m@1", "member m@2", "ensemble"} <= said.keys()
+    # The version answers with what was judged.
+    test = data()["test"]
+    (answer,) = session.run(["probabilities"], {"x": test["x"]})
+    loss = -np.log(answer[np.arange(len(answer)), test["label"]]).mean()
+    assert loss == pytest.approx(document["loss"]["mean"], rel=1e-4)
+    assert document["largest_difference"]["probabilities"] < 1e-6
+
+
+def test_members_of_other_names_shapes_and_types_are_brought_together(make: Make) -> None:
+    run = make(
+        {},
+        {"takes": "picture", "shape": [1, 3, 3], "gives": "chances"},
+        {"takes": "wide", "element": TensorProto.DOUBLE, "logits": True},
+        inputs={"picture": "x", "wide": "x"},
+        logits=("m@2",),
+    )
+    main(run)
+    product, document, session = product_of(run)
+    assert [(i.name, i.shape[1:]) for i in session.get_inputs()] == [("x", [9])]
+    weights = document["weights"]
+    x = data()["test"]["x"]
+    expected = sum(weight * softmax(x[:, 3 * n : 3 * n + 3]) for n, weight in enumerate(weights.values()))
+    np.testing.assert_allclose(session.run([product.output], {"x": x})[0], expected, atol=1e-6)
+
+
+def test_the_version_is_judged_on_rows_in_the_form_of_the_data(make: Make) -> None:
+    run = make({"takes": "picture", "shape": [1, 3, 3]}, {}, {}, inputs={"picture": "x"})
+    main(run)
+    product, _, session = product_of(run)
+    assert [(i.name, i.shape[1:]) for i in session.get_inputs()] == [("picture", [1, 3, 3])]
+    module, _, function = product.cases.partition(":")
+    test = data()["test"]
+    asked = getattr(importlib.import_module(module), function)(test, product.folder)
+    assert asked.inputs["picture"].shape == (600, 1, 3, 3)
+    np.testing.assert_array_equal(asked.truth["labels"], test["label"])
+
+
+def test_averages_of_logits_are_called_what_they_are(make: Make) -> None:
+    own = {"logits": True, "gives": "logits"}
+    run = make(own, own, own, logits="all")
+    main(run)
+    assert product_of(run)[0].output == "probabilities"
+
+
+def test_numbers_are_averaged_as_well(make: Make) -> None:
+    rows = data()
+    for part in rows.values():
+        part["label"] = part["x"].reshape(-1, 3, 3).mean(axis=1)
+    own = {"logits": True, "gives": "numbers"}
+    run = make(own, own, own, rows=rows, task="regression")
+    main(run)
+    product, document, _ = product_of(run)
+    assert (product.task, document["kind"], document["verdict"]) == ("regression", "numbers", "better")
+    assert document["weights"]["m@0"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_members_side_by_side_are_a_directory_for_triton(make: Make) -> None:
+    run = make({}, {"logits": True}, {"takes": "X"}, inputs={"X": "x"}, logits=("m@1",), method="triton")
+    main(run)
+    assert run.product is not None
+    assert run.product.task == ""
+    folder = run.product.folder
+    plan = json.loads((folder / "1/members.json").read_text())
+    assert (plan["inputs"], plan["output"]) == (["x"], "probabilities")
+    assert [(m["name"], m["logits"]) for m in plan["members"]] == [("m@0", False), ("m@1", True), ("m@2", False)]
+    paths = {s.path: s.role for s in sources.collect([folder])}
+    assert paths.keys() == {"config.pbtxt", "model.py", "members.json", *(m["file"] for m in plan["members"])}
+
+
+def test_members_that_see_other_columns_take_them_all(make: Make) -> None:
+    rows = {
+        part: {**{f"c{n}": whole["x"][:, n] for n in range(9)}, "x": whole["x"], "label": whole["label"]}
+        for part, whole in data().items()
+    }
+    columns = tuple(f"c{n}" for n in range(9))
+    run = make({}, {"takes": "features"}, {}, rows=rows, inputs={"features": columns})
+    main(run)
+    product, _, session = product_of(run)
+    assert {i.name for i in session.get_inputs()} == {"x", "features"}
+    assert dict(product.inputs) == {"x": "x", "features": columns}
+
+
+def test_what_is_not_better_is_refused_with_the_figures(make: Make) -> None:
+    run = make({}, {"shape": [9]}, rows=data(noise=0.0))
+    with pytest.raises(DomainError, match="not") as caught:
+        main(run)
+    assert caught.value.reason is Reason.ENSEMBLE_NOT_BETTER
+    assert caught.value.metadata is not None
+    assert caught.value.metadata["verdict"] == "not_better"
+    assert {"loss", "loss.m@0", "gain.m@1", "weight.m@1"} <= caught.value.metadata.keys()
+    assert run.product is None
+
+
+def test_force_makes_it_and_says_so(make: Make) -> None:
+    run = make({}, {}, rows=data(noise=0.0), force=True)
+    main(run)
+    product, document, _ = product_of(run)
+    assert (document["forced"], document["verdict"]) == (True, "not_better")
+    assert "forced" in product.notes
+
+
+def test_too_few_rows_are_no_evidence(make: Make) -> None:
+    with pytest.raises(DomainError, match="too few rows"):
+        main(make({}, {}, {}, rows=data(rows=60)))
+
+
+def test_without_held_out_rows_the_splits_are_to_blame(make: Make) -> None:
+    rows = data()
+    rows.pop("validation")
+    with pytest.raises(InvalidArgument) as caught:
+        main(make({}, {}, rows=rows))
+    assert caught.value.violations[0].field == "job.splits"
+
+
+def test_all_rows_tune_where_no_member_was_trained_on_them(make: Make) -> None:
+    run = make({}, {}, {}, tune_on="all")
+    main(run)
+    assert product_of(run)[1]["rows"] == [1200, 600]
+
+
+def test_classes_are_told_by_name(make: Make) -> None:
+    rows = data()
+    for part in rows.values():
+        part["label"] = np.array(["ant", "bee", "cat"])[part["label"]]
+    with pytest.raises(InvalidArgument) as caught:
+        main(make({}, {}, {}, rows=rows))
+    assert caught.value.violations[0].field == 'job.parameters["classes"]'
+
+
+def test_classes_that_are_named_are_those_of_the_product(make: Make) -> None:
+    rows = data()
+    for part in rows.values():
+        part["label"] = np.array(["ant", "bee", "cat"], dtype=object)[part["label"]]
+    run = make({}, {}, {}, rows=rows, classes=("ant", "bee", "cat"))
+    main(run)
+    assert product_of(run)[0].classes == ("ant", "bee", "cat")
+    assert product_of(run)[1]["verdict"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"shape": [8]}, "'m@1': it takes 'x' as FLOAT .*, 8.*and a member before it the same column as FLOAT .*, 9"),
+        ({"classes": 4}, "'m@1'.*probabilities"),
+        ({"element": TensorProto.STRING}, "'m@1': it takes 'x' as STRING"),
+        ({"element": TensorProto.INT64}, "'m@1': it takes 'x' as INT64"),
+    ],
+)
+def test_members_that_do_not_fit_are_named(make: Make, own: dict[str, Any], said: str) -> None:
+    with pytest.raises((DomainError, InvalidArgument), match=said):
+        main(make({}, own))
+
+
+def test_logits_that_nobody_told_of_are_found(make: Make) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        main(make({}, {"logits": True}))
+    assert "softmax" in caught.value.violations[0].description
+
+
+def test_an_output_that_is_not_there(make: Make) -> None:
+    with pytest.raises(DomainError, match=r"'m@0': it has no output 'scores' of fractions.*it gives 'label'"):
+        main(make({}, {}, output="scores"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"members": ("a@1",)}, "members"),
+        ({"members": ("a@1", "a@1")}, "members"),
+        ({"members": ("a@1", "b")}, "members"),
+        ({"target": ""}, "target"),
+        ({"method": "vote"}, "method"),
+        ({"weights": [1]}, "weights"),
+        ({"outputs": {"c@1": "y"}}, ""),
+        ({"logits": ("c@1",)}, ""),
+        ({"task": "regression", "classes": ("a",)}, ""),
+    ],
+)
+def test_what_cannot_be_asked(parameters: dict[str, Any], field: str) -> None:
+    asked = {"members": ("a@1", "b@stable"), "target": "y"} | parameters
+    with pytest.raises(InvalidArgument) as caught:
+        by_name("ensemble").check(asked)
+    assert caught.value.violations[0].field.startswith(f'job.parameters["{field}')
+
+
+def test_the_members_are_what_it_works_on() -> None:
+    recipe = by_name("ensemble")
+    parameters = recipe.check({"members": ["a@1", "b@stable"], "target": "y"})
+    assert list(recipe.materials(parameters)) == ["a@1", "b@stable"]
+
+
+def test_an_unknown_column_is_named_with_those_that_are_there(make: Make) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        main(make({}, {"takes": "pixels"}))
+    (violation,) = caught.value.violations
+    assert violation.field == 'job.parameters["inputs.pixels"]'
+    assert "x, label" in violation.description
