@@ -50,8 +50,9 @@ def main() -> None:
     split = data.load(SEED)
     trained = train(recipes.BETTER, split, lambda *_: None)
     with tempfile.TemporaryDirectory(prefix="bmase-bench-") as scratch:
-        suite = Suite(Path(scratch) / "data").up()
+        suite = Suite(Path(scratch) / "data")
         try:
+            suite.up()
             finish("explain", measured(suite, Path(scratch), trained.model, split, given))
         finally:
             suite.down()

@@ -6,10 +6,11 @@ A gateway on another machine is reached with what the node's environment has: BM
 
 from __future__ import annotations
 
+import functools
 import http
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from portable.gateway import Gateway, GatewayError, Target
 from portable.requests import SUFFIX, Asked, RequestError, Setting
 
 Array = np.ndarray
+# The model as a function of inputs to some values of its output, (rows, values).
+Model = Callable[[Mapping[str, Array], slice], Array]
 # A node's own first requests to a version say this. They are answered without the gateway: the node may start before
 # the model that is explained, and an explainer that loads is sound without it.
 WARM_UP = "bmase-warmup"
@@ -68,36 +71,41 @@ class TritonPythonModel:
             target = self._gateway.choose(self._setting.model)
             return self._explain(given, asked, self._asking(target, request), target.version)
 
-    def _asking(self, target: Target, request: Any) -> local.Predict:
+    def _asking(self, target: Target, request: Any) -> Model:
         """The model as a function, which ends when the client does not wait any more."""
 
-        def predict(mixtures: Mapping[str, Array]) -> Array:
+        def model(mixtures: Mapping[str, Array], values: slice) -> Array:
             parts, step = [], WAVE * target.rows
             for start in range(0, len(next(iter(mixtures.values()))), step):
                 if request.is_cancelled():
                     raise CancelledError
                 wave = {name: array[start : start + step] for name, array in mixtures.items()}
-                parts.append(self._gateway.ask(target, wave, self._setting.output))
+                parts.append(self._gateway.ask(target, wave, self._setting.output, values))
             return np.concatenate(parts)
 
-        return predict
+        return model
 
-    def _explain(
-        self, given: Mapping[str, Array], asked: Asked, predict: local.Predict, version: int
-    ) -> dict[str, Array]:
+    def _explain(self, given: Mapping[str, Array], asked: Asked, model: Model, version: int) -> dict[str, Array]:
         inputs, background, rows = requests.arrays(self._setting, given, self._background)
         players = requests.players(self._setting, asked, inputs)
         found = {f"{name}{SUFFIX}": np.zeros(array.shape, np.float32) for name, array in inputs.items()}
         numbers: dict[str, list[float]] = {"base": [], "explained": [], "output_index": []}
         for index in range(rows):
             row = {name: array[index] for name, array in inputs.items()}
+            alone = model({name: value[None] for name, value in row.items()}, slice(None))[0]
+            output = requests.chosen(alone, asked.output_index)
             shares = local.explain(
-                predict, row, background, players, method=asked.method, samples=asked.samples, seed=asked.seed
+                functools.partial(_one, model, output),
+                row,
+                background,
+                players,
+                method=asked.method,
+                samples=asked.samples,
+                seed=asked.seed,
             )
-            output = requests.chosen(shares.whole, asked.output_index)
-            for name, values in players.spread(shares.values[:, output]).items():
+            for name, values in players.spread(shares.values[:, 0]).items():
                 found[f"{name}{SUFFIX}"][index] = values
-            for key, value in (("base", shares.empty[output]), ("explained", shares.whole[output])):
+            for key, value in (("base", shares.empty[0]), ("explained", shares.whole[0])):
                 numbers[key].append(float(value))
             numbers["output_index"].append(output)
         kinds = {"base": np.float64, "explained": np.float64, "output_index": np.int64}
@@ -105,11 +113,16 @@ class TritonPythonModel:
         return {**found, **plain, "version": np.full((rows, 1), version, np.int64)}
 
 
-def _stand_in(inputs: Mapping[str, Array]) -> Array:
+def _one(model: Model, output: int, inputs: Mapping[str, Array]) -> Array:
+    """A single value of the output, (rows, 1)."""
+    return model(inputs, slice(output, output + 1))
+
+
+def _stand_in(inputs: Mapping[str, Array], values: slice) -> Array:
     """An answer to a request that is for trying only: the mean of all numbers of a row."""
     rows = len(next(iter(inputs.values())))
     numbers = [array.reshape(rows, -1).astype(np.float64) for array in inputs.values() if array.dtype.kind in "biuf"]
-    return np.mean(np.concatenate([*numbers, np.zeros((rows, 1))], axis=1), axis=1, keepdims=True)
+    return np.mean(np.concatenate([*numbers, np.zeros((rows, 1))], axis=1), axis=1, keepdims=True)[:, values]
 
 
 def _failure(error: Exception, model: str) -> Any:

@@ -30,6 +30,8 @@ LEVEL = 0.95
 LEAST_ROWS = 30  # that the time is spent on at least
 BACKGROUND_ROWS, SHARE_ROWS = 8, 32
 PERMUTING = 0.7  # of the time; Shapley values get the rest
+AT_ONCE = 256  # rows that the model is asked in one call
+MOST_VALUES, MOST_CELLS = 20_000, 8_000_000  # of the output: in a row, and in all rows together
 
 
 def explain_globally(
@@ -62,6 +64,7 @@ def explain_globally(
     begun = clock()
     cases = _taken(cases, min(rows, _count(cases)), random)
     model = _Model(predict, output)
+    cases = _first(cases, MOST_CELLS // model.values(cases.inputs))
     before = clock()
     base = model.answers(cases.inputs)
     parts = _players(cases.inputs, names or {}, keep, patch)
@@ -93,8 +96,22 @@ class _Model:
     predict: Predict
     output: str
 
-    def answers(self, inputs: Arrays) -> Array:
-        """(rows, values) float64."""
+    def values(self, inputs: Arrays) -> int:
+        """Of the output in a row; InvalidArgument for more than can be held for all rows."""
+        count = self.answers(_rows(inputs, slice(0, 1))).shape[1]
+        if count > MOST_VALUES:
+            what = f"{self.output!r} has {count} values a row, more than the {MOST_VALUES} that are explained"
+            raise InvalidArgument([Violation("output", what)])
+        return count
+
+    def answers(self, inputs: Arrays, column: int | None = None) -> Array:
+        """(rows, values) float64, or (rows, 1) of one column."""
+        count = len(next(iter(inputs.values())))
+        chosen = slice(None) if column is None else slice(column, column + 1)
+        starts = range(0, count, AT_ONCE)
+        return np.concatenate([self._some(_rows(inputs, slice(at, at + AT_ONCE)))[:, chosen] for at in starts])
+
+    def _some(self, inputs: Arrays) -> Array:
         found = self.predict(inputs)
         self.output = self.output or next(iter(found))
         if self.output not in found:
@@ -155,7 +172,7 @@ def _shares(model: _Model, inputs: Arrays, parts: Players, *, deadline: float, c
             break
         row = {name: array[index] for name, array in inputs.items()}
         top = int(model.answers({name: value[None] for name, value in row.items()})[0].argmax())
-        one = lambda mixtures, top=top: model.answers(mixtures)[:, top : top + 1]  # noqa: E731
+        one = lambda mixtures, top=top: model.answers(mixtures, top)  # noqa: E731
         shares = local.explain(one, row, background, parts, seed=seed + index)  # errors of one design would add up
         found.append(np.abs(shares.values[:, 0]))
     return np.array(found).reshape(len(found), parts.count)
@@ -217,5 +234,8 @@ def _taken(cases: Cases, rows: int, random: np.random.Generator) -> Cases:
 
 
 def _first(cases: Cases, rows: int) -> Cases:
-    inputs, truth = ({name: array[:rows] for name, array in each.items()} for each in (cases.inputs, cases.truth))
-    return Cases(inputs, truth)
+    return Cases(_rows(cases.inputs, slice(0, rows)), _rows(cases.truth, slice(0, rows)))
+
+
+def _rows(arrays: Arrays, chosen: slice) -> dict[str, Array]:
+    return {name: array[chosen] for name, array in arrays.items()}

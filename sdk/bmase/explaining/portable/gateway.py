@@ -83,19 +83,19 @@ class Gateway:
         first = [int(tensor["dims"][0]) for tensor in config.get("input", []) if not most and tensor.get("dims")]
         return Target(model, chosen, most or max([ROWS if d < 0 else d for d in first], default=1), most > 0)
 
-    def ask(self, target: Target, inputs: Mapping[str, Array], output: str) -> Array:
-        """One output for all rows (rows, values), in as many requests as the version's batches need."""
+    def ask(self, target: Target, inputs: Mapping[str, Array], output: str, values: slice = slice(None)) -> Array:
+        """Some values of one output for all rows (rows, values), in as many requests as the version's batches need."""
         rows = len(next(iter(inputs.values())))
         starts = range(0, rows, target.rows)
         parts = [{name: array[start : start + target.rows] for name, array in inputs.items()} for start in starts]
-        answers = list(self._threads.map(lambda part: self._one(target, part, output), parts))
-        return np.concatenate([answer.reshape(len(answer), -1) for answer in answers])
+        return np.concatenate(list(self._threads.map(lambda part: self._one(target, part, output, values), parts)))
 
-    def _one(self, target: Target, inputs: Mapping[str, Array], output: str) -> Array:
+    def _one(self, target: Target, inputs: Mapping[str, Array], output: str, values: slice) -> Array:
         header, raw = request(inputs, output)
         path = f"{_path(target.model, target.version)}/infer{UNSAMPLED}"
         headers, body = self._send("POST", path, header + raw, {HEADER_LENGTH: str(len(header))})
-        return answer(body, int(headers.get(HEADER_LENGTH) or 0), output)
+        found = answer(body, int(headers.get(HEADER_LENGTH) or 0), output)
+        return found.reshape(len(found), -1)[:, values].astype(np.float64)  # a copy: what is not asked for may go
 
     def _send(self, method: str, path: str, body: bytes = b"", more: Mapping[str, str] | None = None) -> Any:
         """(headers, body) of a good answer; a connection that the other side had ended is replaced once."""

@@ -118,6 +118,23 @@ def test_out_of_time_what_was_not_tried_is_not_listed() -> None:
     assert (found.repeats, found.share_rows, found.importances[0].share) == (0, 0, None)
 
 
+def test_wide_outputs_are_held_for_fewer_rows_and_the_widest_are_refused() -> None:
+    seen: list[int] = []
+
+    def wide(inputs: Arrays, values: int) -> Arrays:
+        seen.append(len(inputs["x"]))
+        return {"y": np.broadcast_to(inputs["x"][:, :1], (len(inputs["x"]), values))}
+
+    given = Cases({"x": np.random.default_rng(0).normal(size=(900, 2))}, {})
+    found = explain_globally(lambda i: wide(i, 20_000), given, rows=900, repeats=1, clock=lambda: 0.0)
+    assert found.rows <= 400
+    assert found.importances[0].player == 0
+    assert max(seen) <= 256
+    with pytest.raises(InvalidArgument) as caught:
+        explain_globally(lambda i: wide(i, 20_001), given)
+    assert "20001 values a row" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("given", "more", "words"),
     [
