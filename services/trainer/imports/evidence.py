@@ -73,10 +73,11 @@ def notes(imported: Imported) -> dict[str, str]:
 def table(differences: Sequence[Difference]) -> str:
     """All differences, as Markdown."""
     head = "| output | batch | largest | mean | relative to the scale | |\n|---|---|---|---|---|---|\n"
-    return head + "".join(
-        f"| {each.output} | {each.probe} | {each.max_abs:.3g} | {each.mean_abs:.3g} | {each.rel:.3g} | {_judged(each)} |\n"
+    rows = [
+        (each.output, each.probe, f"{each.max_abs:.3g}", f"{each.mean_abs:.3g}", f"{each.rel:.3g}", _judged(each))
         for each in differences
-    )
+    ]
+    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _judged(each: Difference) -> str:
