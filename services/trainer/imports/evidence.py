@@ -63,7 +63,7 @@ def notes(imported: Imported) -> dict[str, str]:
     }
     unlike = [f"{each.output} on {each.probe}" for each in found if each.unjudged and not each.within]
     if unlike:
-        said["answers otherwise, and was told not to matter"] = ", ".join(unlike)
+        said["answers otherwise, not judged"] = ", ".join(unlike)
     refused = [each.name for each in report.probes if each.refused]
     if refused:
         said["not taken by the original either"] = ", ".join(refused)
