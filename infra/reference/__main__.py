@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from infra.protos import ROOT
-from infra.reference import api, errors, settings
+from infra.reference import api, errors, recipes, settings
 
 FOLDER = ROOT / "docs" / "reference"
-PAGES = {"api.md": api.page, "errors.md": errors.page, "settings.md": settings.page}
+PAGES = {"api.md": api.page, "errors.md": errors.page, "recipes.md": recipes.page, "settings.md": settings.page}
 
 
 def generate() -> None:

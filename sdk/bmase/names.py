@@ -50,6 +50,16 @@ def release(name: str) -> str:
     return f"releases/{segment(name.removeprefix('releases/'), 'release')}"
 
 
+def pipeline(name: str) -> str:
+    """`pipelines/{id}`."""
+    return f"pipelines/{segment(name.removeprefix('pipelines/'), 'pipeline')}"
+
+
+def schedule(name: str) -> str:
+    """`schedules/{id}`."""
+    return f"schedules/{segment(name.removeprefix('schedules/'), 'schedule')}"
+
+
 def job(name: str) -> str:
     """`jobs/{id}`."""
     return f"jobs/{segment(name.removeprefix('jobs/'), 'job')}"

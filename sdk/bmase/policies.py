@@ -20,13 +20,15 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from bmase.errors import InvalidArgument, Violation
 from bmase.patcher.v1 import release_pb2 as pb
 
+Filled = TypeVar("Filled", bound=Message)
 DURATION = "google.protobuf.Duration"
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -34,21 +36,31 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def load(path: Path) -> pb.ReleasePolicy:
     """The policy in a file; InvalidArgument says which field is wrong."""
+    return parse(read(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What is in a file, JSON by its name, else TOML."""
     try:
         text = path.read_text(encoding="utf-8")
-        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        document: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError) as error:
         raise _wrong(str(path), f"is not {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from None
-    return parse(document)
+    return document
 
 
 def parse(document: dict[str, Any]) -> pb.ReleasePolicy:
     """The policy that a document means."""
-    plain = _message(document, pb.ReleasePolicy.DESCRIPTOR, "")
+    return fill(document, pb.ReleasePolicy(), "policy")
+
+
+def fill(document: dict[str, Any], message: Filled, what: str) -> Filled:
+    """The message with what a document says in the fields' own names; InvalidArgument says which field is wrong."""
+    plain = _message(document, message.DESCRIPTOR, "")
     try:
-        return json_format.ParseDict(plain, pb.ReleasePolicy())
+        return json_format.ParseDict(plain, message)
     except json_format.ParseError as error:
-        raise _wrong("policy", str(error)) from None
+        raise _wrong(what, str(error)) from None
 
 
 def percents(text: str) -> pb.ReleasePolicy:
@@ -71,7 +83,9 @@ def _message(value: Any, kind: Any, where: str) -> dict[str, Any]:
         field = kind.fields_by_name.get(name)
         if field is None:
             raise _wrong(path, f"is not known; known are {', '.join(sorted(kind.fields_by_name))}")
-        if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            made[name] = item  # labels, parameters: their values are plain
+        elif field.is_repeated:
             if not isinstance(item, list):
                 raise _wrong(path, "is not a list")
             made[name] = [_field(part, field, f"{path}[{index}]") for index, part in enumerate(item)]

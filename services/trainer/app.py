@@ -24,7 +24,9 @@ from services.trainer.jobs.journal import JobJournal
 from services.trainer.jobs.records import JobRecords
 from services.trainer.loop import Loop
 from services.trainer.metrics import TrainerMetrics
-from services.trainer.service import TrainerServicer
+from services.trainer.pipelines.assembly import Pace, assemble
+from services.trainer.pipelines.jobs import RecordedJobs
+from services.trainer.service import TrainerServicer, check, create
 
 NAME = "trainer"
 
@@ -64,7 +66,16 @@ async def build(stack: AsyncExitStack) -> None:
         TrainerServicer(records, journal, hub, loop),
         "bmase.trainer.v1.TrainerService",
     )
-    await stack.enter_async_context(GrpcServer(settings, NAME, [jobs], telemetry=told, consul=consul))
+    pipelines = assemble(
+        stack,
+        consul=consul,
+        clients=clients,
+        database=database,
+        jobs=RecordedJobs(records, check=check, create=create, changed=hub.notify),
+        registry=told.registry,
+        pace=Pace(data=settings.data_poll_seconds),
+    )
+    await stack.enter_async_context(GrpcServer(settings, NAME, [jobs, *pipelines], telemetry=told, consul=consul))
 
 
 def main() -> None:

@@ -51,6 +51,12 @@ class TrainerSettings(ServiceSettings):
     cpus: float = Field(default=0.0, ge=0, description="of this machine that jobs may hold; 0: all")
     memory_bytes: int = Field(default=0, ge=0, description="of this machine that jobs may hold; 0: four fifths")
     checkpoint_seconds: float = Field(default=30.0, ge=0.1, le=86400, description="between two checkpoints of a job")
+    data_poll_seconds: float = Field(
+        default=30.0,
+        ge=0.1,
+        le=86400,
+        description="between two looks at the data of schedules that wait for new data",
+    )
     quota: QuotaSettings = Field(default_factory=QuotaSettings, description="of each owner that has no own one")
     owner_quotas: dict[str, QuotaSettings] = Field(default_factory=dict, description="owner -> quota")
     label_quotas: dict[str, QuotaSettings] = Field(default_factory=dict, description="`key=value` -> quota")

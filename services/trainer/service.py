@@ -29,6 +29,7 @@ from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import FINAL, Job
 from services.trainer.loop import Loop
 from services.trainer.recipes.catalogue import by_name
+from services.trainer.search import take
 
 WATCH_SECONDS = 1.0
 PAGE = 200
@@ -114,9 +115,12 @@ def check(spec: Spec) -> None:
     """What can be known before anything is done: recipe, parameters, sources, gates."""
     parse_all(spec.gates)
     if spec.bundle is not None:
+        take(spec.parameters)
         return
     recipe = by_name(spec.recipe)
-    recipe.check(spec.parameters)
+    own, wish = take(spec.parameters, recipe.parameters)
+    if wish is None:
+        recipe.check(own)
     given = {source.name for source in spec.data}
     if absent := [name for name in recipe.sources if name not in given]:
         raise InvalidArgument([Violation("job.data", f"the recipe {recipe.name} needs a source named {absent[0]!r}")])

@@ -69,7 +69,7 @@ def place(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     version = suite.client.push("digits", model, alias="stable").number
     suite.client.deploy("digits", version, timeout=60)
     yield folder
-    for name in ("digits", "iris"):
+    for name in ("digits.explain", "digits", "iris"):
         for deployment in list(suite.client.deployments.list(name)):
             with suppress(NotFound):  # the release that was taken back may be about to do the same
                 suite.client.undeploy(name, deployment.version, force=True, timeout=60)
@@ -106,6 +106,12 @@ def test_cli(suite: Suite, place: Path, number: int) -> None:
 @pytest.mark.parametrize(("language", "code"), _blocks("samples.md"), ids=_titles("samples.md"))
 def test_samples(suite: Suite, place: Path, language: str, code: str) -> None:
     assert _run(suite, place, language, code).strip()
+
+
+@pytest.mark.parametrize("number", range(len(_blocks("explanations.md"))), ids=_titles("explanations.md"))
+def test_explanations(suite: Suite, place: Path, number: int) -> None:
+    """The blocks of this guide build on each other: they are run in order."""
+    _run(suite, place, *_blocks("explanations.md")[number])
 
 
 WATCH_SECONDS = 6.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmase import connection, layout, names, settings, sources
 from bmase.aio.jobs import Jobs
+from bmase.aio.pipelines import Pipelines, Schedules
 from bmase.aio.registry import Models, Versions
 from bmase.aio.releases import Monitor, Releases
 from bmase.aio.serving import Deployments, Nodes, Routes
@@ -54,6 +55,8 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
         self.jobs = Jobs(self.wire)
 
     async def __aenter__(self) -> Client:

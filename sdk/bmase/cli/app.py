@@ -13,15 +13,19 @@ import typer
 from bmase.cli import (
     admin,
     exits,
+    explaining,
     imports,
     inference,
     jobs,
     models,
     monitoring,
     papers,
+    pipelines,
     push,
     releases,
+    reproduce,
     routes,
+    schedules,
     serving,
 )
 from bmase.cli.command import Cli
@@ -76,12 +80,16 @@ app.add_typer(push.app)
 app.add_typer(papers.app)
 app.add_typer(jobs.training)
 app.add_typer(imports.app)
+app.add_typer(reproduce.app)
 app.add_typer(models.models, name="models", rich_help_panel=WORK)
 app.add_typer(models.versions, name="versions", rich_help_panel=WORK)
 app.add_typer(models.aliases, name="alias", rich_help_panel=WORK)
+app.add_typer(pipelines.app, name="pipelines", rich_help_panel=WORK)
+app.add_typer(schedules.app, name="schedules", rich_help_panel=WORK)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=WORK)
 app.add_typer(serving.app)
 app.add_typer(inference.app)
+app.add_typer(explaining.app, name="explain", rich_help_panel=TRAFFIC)
 app.add_typer(serving.deployments, name="deployments", rich_help_panel=TRAFFIC)
 app.add_typer(serving.nodes, name="nodes", rich_help_panel=TRAFFIC)
 app.add_typer(routes.app, name="route", rich_help_panel=TRAFFIC)

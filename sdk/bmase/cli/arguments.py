@@ -16,7 +16,7 @@ def complete_model(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         from bmase.core import registry  # noqa: PLC0415
 
-        with _client(ctx) as client:
+        with client_of(ctx) as client:
             listing = registry.list_models(f'name:"{incomplete}*"' if incomplete else "", "", False, 200)
             answer = client.wire.send(listing.page("").within(COMPLETION_SECONDS))
             return [model.name.removeprefix("models/") for model in answer.models]
@@ -29,7 +29,7 @@ def complete_version(ctx: typer.Context, incomplete: str) -> list[str]:
     try:
         from bmase.core import registry  # noqa: PLC0415
 
-        with _client(ctx) as client:
+        with client_of(ctx) as client:
             model = client.wire.send(registry.get_model(ctx.params["model"]).within(COMPLETION_SECONDS))
             listing = registry.list_versions(ctx.params["model"], "", "", False, 50)
             answer = client.wire.send(listing.page("").within(COMPLETION_SECONDS))
@@ -39,7 +39,8 @@ def complete_version(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-def _client(ctx: typer.Context) -> Any:
+def client_of(ctx: typer.Context) -> Any:
+    """A client with the global options, for completion."""
     from bmase.sync import Client  # noqa: PLC0415
 
     given = ctx.find_root().params

@@ -45,10 +45,10 @@ def infer(
 ) -> None:
     """Send one request and show the answer. Values are made to fit the types and shapes that the model declares."""
     declared = cli.client.metadata(model, version or None).inputs
-    values = _values(declared, input_, json_file, npz, image)
+    sent = values(declared, input_, json_file, npz, image)
     answer = cli.client.infer(
         model,
-        values,
+        sent,
         version or None,
         datatypes={d.name: d.datatype for d in declared},
         headers=parse.pairs(header, "--header", str),
@@ -57,9 +57,10 @@ def infer(
     _show(cli, answer)
 
 
-def _values(
+def values(
     declared: Any, texts: list[str] | None, json_file: Path | None, npz: Path | None, image: Path | None
 ) -> dict[str, Any]:
+    """Arrays by input, from what the command line gives, made to fit what the model declares."""
     from bmase.cli import inputs  # noqa: PLC0415  numpy
 
     known = {d.name: d for d in declared}

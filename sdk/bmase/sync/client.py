@@ -16,6 +16,7 @@ from bmase.patcher.v1 import deployment_pb2
 from bmase.progress import Listener, silent
 from bmase.registry.v1 import registry_pb2
 from bmase.sync.jobs import Jobs
+from bmase.sync.pipelines import Pipelines, Schedules
 from bmase.sync.registry import Models, Versions
 from bmase.sync.releases import Monitor, Releases
 from bmase.sync.serving import Deployments, Nodes, Routes
@@ -53,6 +54,8 @@ class Client:
         self.routes = Routes(self.wire)
         self.releases = Releases(self.wire)
         self.monitor = Monitor(self.wire)
+        self.pipelines = Pipelines(self.wire)
+        self.schedules = Schedules(self.wire)
         self.jobs = Jobs(self.wire)
 
     def __enter__(self) -> Client:

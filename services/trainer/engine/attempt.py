@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import Cause, Outcome
 from services.trainer.recipes.recipe import Place
+from services.trainer.search import Wish
 
 FILE = "attempt.json"
 EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
@@ -47,6 +48,7 @@ class Attempt(_Part):
     main: str
     place: Place
     parameters: Mapping[str, Any]
+    search: Wish | None = None  # the best parameters are to be found first
     blobs: str
     address: str = ""  # of Ray; for Place.WORKERS
     code: Path | None = None
@@ -118,12 +120,14 @@ class Gate(_Part):
 
 
 class Evaluated(_Part):
-    """`registers` false: what was made is no version (a reproduction)."""
+    """`registers` false: what was made is no version (a reproduction), and `sentence` is how the job ends."""
 
     kind: Literal["evaluated"] = "evaluated"
     evidence: Kept
     gates: tuple[Gate, ...] = ()
     metrics: Mapping[str, float] = {}
+    registers: bool = True
+    sentence: str = ""
 
 
 class Failed(_Part):

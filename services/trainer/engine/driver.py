@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from bmase.training import Product
+
 from services.trainer.data import Manifest
 from services.trainer.engine import packing, sources
 from services.trainer.engine.attempt import (
@@ -22,9 +24,11 @@ from services.trainer.engine.attempt import (
     Attempt,
     Evaluated,
     Failed,
+    Gate,
     Go,
     Kept,
     Logged,
+    Measured,
     Prepared,
     Said,
     Trained,
@@ -33,10 +37,12 @@ from services.trainer.engine.attempt import (
 from services.trainer.engine.blobs import Blobs
 from services.trainer.engine.calling import CodeFailedError, find_code, words
 from services.trainer.engine.run import ALL_FOR_TRAINING
-from services.trainer.jobs.state import Cause
+from services.trainer.jobs.state import Cause, Outcome
 from services.trainer.recipes.recipe import Place
+from services.trainer.reproduce.made import CODE, SERIES, write_series
 from services.trainer.reproduce.observe import Worker, observe, plan_of, splits_of
 from services.trainer.reproduce.record import Record
+from services.trainer.reproduce.verdict import REPRODUCES
 
 RUN_BY = ("services.trainer.engine.run",)
 
@@ -49,6 +55,7 @@ class Driver:
         self._attempt = Attempt.read(folder)
         self._blobs = Blobs(self._attempt.blobs)
         self._lock = threading.Lock()
+        self._series: dict[str, dict[int, float]] = {}
 
     def tell(self, *said: Said) -> None:
         with self._lock:
@@ -56,6 +63,10 @@ class Driver:
             self._out.flush()
 
     def listen(self, said: Sequence[Said]) -> None:
+        for each in said:
+            if isinstance(each, Measured):
+                for name, value in each.values.items():
+                    self._series.setdefault(name, {})[each.step] = value
         self.tell(*said)
 
     def run(self) -> int:
@@ -104,10 +115,22 @@ class Driver:
             bundle=self._attempt.code,
             run_by=RUN_BY,
             checked=self._folder.parent.parent / "packages.json",
+            resumed_at=None if self._attempt.checkpoint is None else self._attempt.checkpoint.step,
         )
         file = self._folder / "record.json"
         file.write_text(record.to_json())
         self._blobs.put(_record_key(product), file)
+        if self._attempt.checkpoint is None:  # otherwise they are only a part of the whole
+            series = self._folder / SERIES
+            series.write_text(write_series(self._series))
+            self._blobs.put(_series_key(product), series)
+
+    def _keep_for_again(self, product: Kept, out: Path) -> None:
+        """What a reproduction needs beside the record: series to find where it parts, and the code of users."""
+        if self._blobs.exists(_series_key(product)):
+            (out / SERIES).write_bytes(self._blobs.read(_series_key(product)))
+        if self._attempt.code is not None:
+            packing.pack_folder(self._attempt.code, out / CODE)
 
     def _go(self) -> Go:
         line = next(self._goes, b"")
@@ -124,23 +147,48 @@ class Driver:
         record = Record.from_json(self._blobs.read(_record_key(product)))
         splits = splits_of(self._attempt.spec.split) or ALL_FOR_TRAINING
         stable = judging.Stable(go.stable_version, go.stable.folder) if go.stable else None
+        product_made = packing.unpacked(folder)
         judged = judging.judge(
             self._attempt,
-            packing.unpacked(folder),
+            product_made,
             manifests=manifests,
             splits=splits,
             record=record,
             stable=stable,
             out=out,
         )
+        self._keep_for_again(product, out)
         evidence = self._folder / "evidence.tar"
         packing.pack_folder(out, evidence)
         kept = self._blobs.replace(product.key.replace("/product-", "/evidence-"), evidence)
-        self.tell(Evaluated(evidence=kept, gates=judged.gates, metrics=dict(judged.metrics or {})))
+        verdict = conclusion(product_made)
+        gates = (*judged.gates, verdict) if verdict else judged.gates
+        self.tell(
+            Evaluated(
+                evidence=kept,
+                gates=gates,
+                metrics=dict(judged.metrics or {}),
+                registers=verdict is None,
+                sentence=verdict.message if verdict else "",
+            )
+        )
 
 
 def _record_key(product: Kept) -> str:
     return product.key.replace("/product-", "/record-").removesuffix(".tar") + ".json"
+
+
+def _series_key(product: Kept) -> str:
+    return product.key.replace("/product-", "/series-").removesuffix(".tar") + ".json"
+
+
+def conclusion(product: Product) -> Gate | None:
+    """Of a product that is no version but the verdict on one."""
+    note = product.notes.get(REPRODUCES)
+    if not isinstance(note, Mapping):
+        return None
+    outcome = Outcome.PASSED if note["passed"] else Outcome.FAILED
+    return Gate(gate=f"reproduces {note['version']}", outcome=outcome, message=str(note["sentence"]))
 
 
 def environment(attempt: Attempt) -> dict[str, str]:

@@ -124,6 +124,8 @@ class Engine:
     async def _work(self, job: Job, key: Key, keep: _Keeper) -> None:
         if job.stage is not Phase.REGISTERING:
             heard = await self._drive(job, key, keep)
+            if heard.concluded:
+                return
             if not heard.evaluated:
                 await keep.change(lambda now, at: _gone(now, at, heard.words))
                 return
@@ -161,7 +163,8 @@ class Engine:
         on_ray = task(job).place is Place.WORKERS and not job.product
         address = (self._address or await self._ray.address()) if on_ray else ""
         folder = await self._assignments.prepare(job, key[1], address)
-        process = Process(folder, self._ray.environment if not self._address else {}, f"{job.id}-{key[1]}")
+        own_ray = self._ray.environment if on_ray and not self._address else {}
+        process = Process(folder, own_ray, f"{job.id}-{key[1]}")
         self._processes[key] = process
         heard = _Heard(self, job, process, keep, self._journal)
         try:
@@ -257,6 +260,7 @@ class _Heard:
     def __init__(self, engine: Engine, job: Job, process: Process, keep: _Keeper, journal: JobJournal) -> None:
         self._engine, self._job, self._process, self._keep, self._journal = engine, job, process, keep, journal
         self.evaluated = False
+        self.concluded = False  # by a verdict: there is nothing to register
         self.words = ""
 
     async def hear(self, batch: list[say.Said]) -> None:
@@ -297,8 +301,13 @@ class _Heard:
                 await self._process.go(await self._engine.go(self._job))
             case say.Evaluated():
                 gates = [GateResult(gate.gate, gate.outcome, gate.message) for gate in said.gates]
-                await self._keep.change(lambda job, at: transitions.evaluated(job, at, now, gates))
-                self.evaluated = True
+                sentence = said.sentence
+                if said.registers:
+                    await self._keep.change(lambda job, at: transitions.evaluated(job, at, now, gates))
+                    self.evaluated = True
+                else:
+                    await self._keep.change(lambda job, at: transitions.concluded(job, at, now, gates, sentence))
+                    self.concluded = True
             case say.Failed():
                 cause, message = said.cause, said.message
                 await self._keep.change(lambda job, at: _ended(job, at, cause, message))

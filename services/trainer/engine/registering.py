@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from services.kit.errors import DomainError
 from services.trainer.engine import packing
 from services.trainer.engine.blobs import Blobs, by_digest
 from services.trainer.engine.registry import CALL_SECONDS, NewVersion, Registry
-from services.trainer.evaluation.evaluate import Evaluation
 from services.trainer.jobs.state import Job
 from services.trainer.reproduce.record import Record
 
@@ -125,8 +125,8 @@ def _metrics(made: Made) -> Mapping[str, float]:
     file = made.evidence / EVALUATION
     if not file.exists():
         return {}
-    found = Evaluation.from_json(file.read_text()).metrics
-    return dict(list(found.items())[:MOST_METRICS])
+    estimates = json.loads(file.read_bytes())["estimates"]
+    return {each["metric"]: float(each["value"]) for each in estimates[:MOST_METRICS]}
 
 
 def unavailable(error: DomainError) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from services.kit.lazily import lazily
 from services.trainer.evaluation.estimate import Bounds
+
+stats: Any = lazily("scipy.stats")
 
 Array = np.ndarray
 

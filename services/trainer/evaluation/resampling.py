@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from services.kit.lazily import lazily
 from services.trainer.evaluation.estimate import Bounds, Setting
+
+stats: Any = lazily("scipy.stats")
 
 Array = np.ndarray
 # From weights (resamples, rows), how often each row was drawn, to the statistic (resamples,); nan where it has none.

@@ -108,6 +108,15 @@ def registered(job: Job, attempt: int, now: float, version: int) -> Job:
     return _end(with_version, Phase.FAILED, now, Cause.GATE_FAILED, words)
 
 
+def concluded(job: Job, attempt: int, now: float, gates: Iterable[GateResult], sentence: str) -> Job:
+    """EVALUATING -> SUCCEEDED, or FAILED with GATE_FAILED: of a job whose result is a verdict and no version."""
+    _expect(job, attempt, Phase.EVALUATING)
+    judged = replace(job, gates=tuple(gates), fruitless=0)
+    if any(result.outcome is Outcome.FAILED for result in judged.gates):
+        return _end(judged, Phase.FAILED, now, Cause.GATE_FAILED, sentence)
+    return _end(judged, Phase.SUCCEEDED, now, Cause.NONE, sentence)
+
+
 def failed(job: Job, attempt: int, now: float, cause: Cause, message: str) -> Job:
     """Active -> FAILED: another attempt would end in the same way. A job that was to be stopped is stopped by it."""
     _running(job, attempt)

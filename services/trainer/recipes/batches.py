@@ -71,4 +71,3 @@ def plan(rows: int, batch: int, epochs: int, seed: int, workers: int, lengths: R
 def share(rows: Rows, rank: int, workers: int) -> Rows:
     """What one worker takes of a batch."""
     return rows[rank::workers]
-

@@ -13,8 +13,18 @@ from services.trainer.recipes.recipe import Recipe
 from services.trainer.recipes.recommendation.recipe import RECIPE as RECOMMENDATION
 from services.trainer.recipes.tabular.recipe import RECIPE as TABULAR
 from services.trainer.recipes.text.recipe import RECIPE as TEXT
+from services.trainer.reproduce.recipe import RECIPE as REPRODUCE
 
-_ALL: tuple[Recipe, ...] = (IMAGES, TABULAR, TEXT, LANGUAGE, RECOMMENDATION, ENSEMBLE, IMPORT)
+_ALL: tuple[Recipe, ...] = (
+    ENSEMBLE,
+    IMAGES,
+    IMPORT,
+    LANGUAGE,
+    RECOMMENDATION,
+    REPRODUCE,
+    TABULAR,
+    TEXT,
+)
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 

@@ -49,11 +49,16 @@ def settle(run: Run) -> None:
 
 
 def descend(
-    run: Run, learner: Learner, plan: Plan, rates: Rates, *, decay: float, warm: float,
+    run: Run,
+    learner: Learner,
+    plan: Plan,
+    rates: Rates,
+    *,
+    decay: float,
+    warm: float,
     patience: int = 0,
 ) -> dict[str, float]:
-    """Takes all steps that are left, leaves the best epoch's weights in the learner's model, and tells their metrics.
-    """
+    """Takes all steps that are left, leaves the best epoch's weights in the learner's model, and tells their metrics."""
     descent = _Descent(run, learner, plan, rates, decay=decay, warm=warm, patience=patience)
     for step, rows in descent.left():
         descent.step(step, rows)
@@ -68,8 +73,15 @@ class _Descent:
     """Where a training is between two steps."""
 
     def __init__(
-        self, run: Run, learner: Learner, plan: Plan, rates: Rates, *, decay: float,
-        warm: float, patience: int,
+        self,
+        run: Run,
+        learner: Learner,
+        plan: Plan,
+        rates: Rates,
+        *,
+        decay: float,
+        warm: float,
+        patience: int,
     ) -> None:
         self._run, self._learner, self._plan, self._warm = run, learner, plan, warm
         self._rates = [rate for rate, _ in rates]

@@ -9,7 +9,7 @@ from typing import Any
 from services.trainer.data import differences
 from services.trainer.reproduce.code import Code
 from services.trainer.reproduce.documents import Document
-from services.trainer.reproduce.packages import Lock, Package
+from services.trainer.reproduce.packages import Lock, Origin, Package
 from services.trainer.reproduce.record import Data, Record
 
 
@@ -88,7 +88,8 @@ def _of_environment(before: Lock, now: Lock) -> Found:
 
 
 def _told(package: Package) -> Package:
-    return package.model_copy(update={"archives": ()})
+    """What its digest is over."""
+    return package.model_copy(update={"archives": (), "origin": Origin.INDEX})
 
 
 def _spoken(package: Package) -> str:

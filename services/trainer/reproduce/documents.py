@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
@@ -34,6 +35,12 @@ class Sealed(Document):
     @cached_property
     def digest(self) -> str:
         return digest_of({"version": self.format, "content": self.content()})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, which would keep the digest of what it was copied from."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
 
     def to_json(self) -> str:
         document = {"version": self.format, "digest": self.digest, **self.model_dump(mode="json")}

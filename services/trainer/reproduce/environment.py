@@ -21,6 +21,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.kit.files import only_one, write_atomically
 from services.trainer.reproduce.code import file_digest
+from services.trainer.reproduce.indexes import for_uv, index_of_pip
 from services.trainer.reproduce.machine import running
 from services.trainer.reproduce.packages import Lock, Origin, Package, canonical, installed
 from services.trainer.reproduce.requirements import (
@@ -172,7 +173,8 @@ def _holds(folder: Path, lock: Lock) -> bool:
 
 def _run(command: Sequence[str], seconds: float) -> str:
     """Its output. An active environment is not its concern, nor is what lies in the present folder."""
-    environment = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    kept = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    environment = {**kept, **for_uv(kept, index_of_pip())}
     try:
         done = subprocess.run(
             list(command), capture_output=True, text=True, env=environment, timeout=seconds, check=False

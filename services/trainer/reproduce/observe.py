@@ -28,6 +28,7 @@ from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.platform import platform_files, recipe_code
 from services.trainer.reproduce.record import Data, Record
 from services.trainer.reproduce.tolerance import Tolerance
+from services.trainer.search import take
 
 
 class Worker(Document):
@@ -58,12 +59,14 @@ def observe(
     run_by: Sequence[str] = (),
     environment: Lock | None = None,
     checked: Path | None = None,
+    resumed_at: int | None = None,
     tolerance: Tolerance | None = None,
 ) -> Record:
     """The record of the job of this spec over these sources.
 
     `bundle`: the unpacked code of users, for jobs that have some; `run_by`: modules of ours that ran the code besides;
-    `environment`: a lock that was made before, as it is here otherwise; `tolerance`: the recipe's own when not given.
+    `environment`: a lock that was made before, as it is here otherwise; `resumed_at`: the step of the checkpoint that
+    the training went on from; `tolerance`: the recipe's own when not given.
     InvalidArgument for code that cannot be recorded.
     """
     splits = splits_of(spec.split)
@@ -76,9 +79,17 @@ def observe(
         seed=spec.seed,
         parameters=parameters_of(spec),
         resources=spec.resources,
-        determinism=worker.determinism,
+        determinism=_resumed(worker.determinism, resumed_at),
         tolerance=tolerance or (by_name(spec.recipe).tolerance if spec.recipe else Tolerance()),
     )
+
+
+def _resumed(determinism: Determinism, at: int | None) -> Determinism:
+    """Not all code draws the same numbers after a loss as without one."""
+    if at is None:
+        return determinism
+    said = f"the training was lost and went on from the checkpoint of step {at}"
+    return determinism.model_copy(update={"unmet": (*determinism.unmet, said)})
 
 
 def splits_of(split: Split) -> Splits | None:
@@ -103,5 +114,9 @@ def parameters_of(spec: Spec) -> dict[str, JsonValue]:
     """As the code is given them: a recipe's with all of its defaults."""
     if spec.bundle is not None:
         return dict(spec.parameters)
-    found: dict[str, JsonValue] = by_name(spec.recipe).check(spec.parameters).model_dump(mode="json")
+    recipe = by_name(spec.recipe)
+    own, wish = take(spec.parameters, recipe.parameters)
+    if wish is not None:
+        return dict(spec.parameters)
+    found: dict[str, JsonValue] = recipe.check(own).model_dump(mode="json")
     return found

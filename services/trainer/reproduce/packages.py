@@ -74,8 +74,8 @@ class Lock(Sealed):
         return tuple(sorted(packages, key=lambda package: package.name))
 
     def content(self) -> object:
-        """Without the archives: they say from which files it can be had again, not what it is."""
-        return self.model_dump(mode="json", exclude={"packages": {"__all__": {"archives"}}})
+        """Without archives and origins: they say whence it was had and can be had again, not what it is."""
+        return self.model_dump(mode="json", exclude={"packages": {"__all__": {"archives", "origin"}}})
 
     def package(self, name: str) -> Package | None:
         return next((package for package in self.packages if package.name == name), None)

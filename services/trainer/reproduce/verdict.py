@@ -20,6 +20,7 @@ from services.trainer.reproduce.tensors import Gap, Kind, compare, place
 from services.trainer.reproduce.tolerance import Tolerance
 from services.trainer.reproduce.weights import beside, graph_of
 
+REPRODUCES = "reproduces"  # the note by which a job's product is known to be a verdict and no version
 MAX_TOLD = 32  # tensors and series that are kept of each kind
 
 

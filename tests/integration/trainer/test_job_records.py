@@ -27,7 +27,8 @@ from services.trainer.jobs.listing import LASTING_FIELDS
 from services.trainer.jobs.records import JobRecords
 from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress
-from services.trainer.jobs.tables import job_events, jobs, metadata
+from services.trainer.jobs.tables import job_events, jobs
+from services.trainer.tables import metadata
 from tests.support.mariadb import MariaDB
 
 pytestmark = pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,13 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", x=np.array([{}], object))
     with pytest.raises(DataFileError, match="of plain arrays"):
         load(tmp_path / "rows.npz")
+
+
+def test_the_contract_is_light() -> None:
+    heavy = ("torch", "pyarrow", "PIL", "rich")
+    code = f"import bmase.training, sys; print([name for name in {heavy} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert told.stdout.strip() == "[]"
 
 
 def test_the_command_line(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

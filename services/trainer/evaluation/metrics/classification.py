@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
-from sklearn import metrics as sk
 
+from services.kit.lazily import lazily
 from services.trainer.evaluation import intervals
 from services.trainer.evaluation.answers import Array, Classification, Task
 from services.trainer.evaluation.calibration import ece, ece_statistic
 from services.trainer.evaluation.estimate import Better, Bounds, Setting
 from services.trainer.evaluation.metrics.metric import Mean, Metric, Resampled, Share
 from services.trainer.evaluation.resampling import Statistic, outer
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+scipy_sparse: Any = lazily("scipy.sparse")
+sk: Any = lazily("sklearn.metrics")
 
 
 def needs_probabilities(answers: Classification) -> str:
@@ -127,7 +133,7 @@ def f1_statistic(answers: Classification) -> Statistic:
 def _indicators(classes: Array, count: int, chosen: Array | None = None) -> sparse.csr_array:
     """(classes, rows): one where the row has the class (and is chosen)."""
     ones = np.ones(len(classes)) if chosen is None else chosen.astype(np.float64)
-    return sparse.csr_array((ones, (classes, np.arange(len(classes)))), shape=(count, len(classes)))
+    return scipy_sparse.csr_array((ones, (classes, np.arange(len(classes)))), shape=(count, len(classes)))
 
 
 def _mean_share(parts: Array, wholes: Array) -> Array:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn import metrics as sk
+from typing import Any
 
+import numpy as np
+
+from services.kit.lazily import lazily
 from services.trainer.evaluation.answers import Array, Regression, Task
 from services.trainer.evaluation.estimate import Better
 from services.trainer.evaluation.metrics.metric import Mean, Metric, Resampled
 from services.trainer.evaluation.resampling import Statistic
+
+sk: Any = lazily("sklearn.metrics")
 
 
 def absolute_errors(answers: Regression) -> Array:

@@ -15,7 +15,9 @@ class Language(Parameters):
     """With `model`, sizes and tokens are those of its folder; without, of a new transformer and as said here."""
 
     text: str = Field("text", min_length=1, description="column, one document a row")
-    model: str = Field("", description="folder in Hugging Face layout, or a package that carries one; empty: a new model")
+    model: str = Field(
+        "", description="folder in Hugging Face layout, or a package that carries one; empty: a new model"
+    )
     tokenizer: str = Field("", description="such a folder, of a new model; empty: learnt here, or bytes")
     vocabulary: int = Field(0, ge=0, le=1_000_000, description="tokens that are learnt from the texts; 0: bytes")
     layers: int = Field(4, ge=1, le=200)
@@ -40,8 +42,6 @@ class Language(Parameters):
         if self.model and self.tokenizer:
             raise ValueError("tokenizer does not go with model, which has its own")
         return self
-
-
 
 
 RECIPE = Recipe(

@@ -133,9 +133,7 @@ def _model(asked: Language, cutter: Cutter) -> model.Causal:
     return found
 
 
-def _product(
-    folder: Path, asked: Language, causal: model.Causal, cutter: Cutter, told: Mapping[str, float]
-) -> Product:
+def _product(folder: Path, asked: Language, causal: model.Causal, cutter: Cutter, told: Mapping[str, float]) -> Product:
     example = {"input_ids": torch.ones((2, 8), dtype=torch.int64)}
     axes = {"input_ids": {0: "batch", 1: "length"}}
     graph = graph_of(model.Served(causal), example, ["logits", "losses"], axes)

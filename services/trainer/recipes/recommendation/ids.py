@@ -21,7 +21,13 @@ def with_ids(model: onnx.ModelProto, users: Ids, name: str) -> onnx.ModelProto:
     kind, keys = ("strings", [str(each) for each in users.values]) if users.texts else ("int64s", users.values.tolist())
     attributes = {f"keys_{kind}": keys, "values_int64s": [*range(users.first, users.first + len(keys))]}
     encoder = helper.make_node(
-        "LabelEncoder", [name], [inner], name=f"{name}.numbered", domain="ai.onnx.ml", default_int64=UNKNOWN, **attributes
+        "LabelEncoder",
+        [name],
+        [inner],
+        name=f"{name}.numbered",
+        domain="ai.onnx.ml",
+        default_int64=UNKNOWN,
+        **attributes,
     )
     graph.node.insert(0, encoder)
     next(each for each in graph.input if each.name == name).type.tensor_type.elem_type = (

@@ -145,14 +145,10 @@ def _rows(run: Run, part: str, asked: Recommendation, users: Ids, items: Ids) ->
     ratings = table[asked.rating] if asked.rating else np.ones(count)
     if ratings.dtype.kind not in "iufb" or not np.isfinite(ratings.astype(np.float64)).all():
         raise InvalidArgument([Violation("job.data", f"the column {asked.rating} holds more than finite numbers")])
-    return Interactions(
-        users.numbers(table[asked.user]), items.numbers(table[asked.item]), ratings.astype(np.float32)
-    )
+    return Interactions(users.numbers(table[asked.user]), items.numbers(table[asked.item]), ratings.astype(np.float32))
 
 
-def _product(
-    folder: Path, asked: Recommendation, model: Factors, known: Known, told: Mapping[str, float]
-) -> Product:
+def _product(folder: Path, asked: Recommendation, model: Factors, known: Known, told: Mapping[str, float]) -> Product:
     users, items = known.shape
     seen = had(known.train, users, items) | had(known.validation, users, items) if asked.mask else None
     served = Served(model, None if seen is None else torch.from_numpy(seen))

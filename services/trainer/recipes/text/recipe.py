@@ -20,8 +20,12 @@ class Texts(Parameters):
     warm: float = Field(default=0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
     weight_decay: float = Field(default=0.01, ge=0, le=1)
     max_length: int = Field(default=128, ge=4, le=8192, description="tokens; what is longer is cut")
-    freeze: int = Field(default=0, ge=0, le=1000, description="lowest layers that stay as they are, with the embeddings")
-    patience: int = Field(default=0, ge=0, le=1000, description="epochs without a better val_loss before it stops; 0: never")
+    freeze: int = Field(
+        default=0, ge=0, le=1000, description="lowest layers that stay as they are, with the embeddings"
+    )
+    patience: int = Field(
+        default=0, ge=0, le=1000, description="epochs without a better val_loss before it stops; 0: never"
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="before the new layer")
 
 

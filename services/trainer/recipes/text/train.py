@@ -67,7 +67,9 @@ class Learning(Learner):
     def rates(self, encoder: float, head: float) -> Sequence[tuple[float, list[nn.Parameter]]]:
         """The parameters that are trained, by their highest learning rate."""
         inner = [each for each in self.model.encoder.parameters() if each.requires_grad]
-        return [(rate, group) for rate, group in ((encoder, inner), (head, list(self.model.head.parameters()))) if group]
+        return [
+            (rate, group) for rate, group in ((encoder, inner), (head, list(self.model.head.parameters()))) if group
+        ]
 
     def loss(self, model: nn.Module, rows: Rows) -> torch.Tensor:
         logits, labels = self._asked(model, self._train, rows)

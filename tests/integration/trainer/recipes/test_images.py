@@ -54,21 +54,22 @@ def plain_script(pictures: np.ndarray, labels: np.ndarray) -> nn.Module:
 
 
 def test_digits_as_a_plain_script(mnist: Path, tmp_path: Path) -> None:
-    run, product = trained(mnist, tmp_path, width=16, epochs=EPOCHS)
+    run, product = trained(mnist, tmp_path, width=8, epochs=EPOCHS, learning_rate=5e-3)
     rows, test = run.table("train"), run.table("test")
+    script = plain_script(rows["image"], rows["label"])
     with torch.no_grad():
-        logits = plain_script(rows["image"], rows["label"])(torch.from_numpy(test["image"] / 255).float()[:, None])
+        logits = script(torch.from_numpy(test["image"] / 255).float()[:, None])
     plain = float((logits.argmax(1).numpy() == test["label"]).mean())
 
     answers = served(tmp_path, test["image"])
 
     accuracy = float((answers.argmax(1) == test["label"]).mean())
-    assert accuracy >= max(0.95, plain - 0.01), (accuracy, plain)
+    assert accuracy >= max(0.93, plain - 0.015), (accuracy, plain)
     np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
     assert served(tmp_path, test["image"][:1]).shape == (1, 10)
     assert (product.inputs, product.target, product.classes) == ({"image": "image"}, "label", ())
     epochs = [told for told in run.metrics if "val_loss" in told]
-    assert [told["step"] for told in epochs] == [63 * epoch for epoch in range(1, EPOCHS + 1)]
+    assert [told["step"] for told in epochs] == [38 * epoch for epoch in range(1, EPOCHS + 1)]
 
 
 def test_folders_of_coloured_pictures(tmp_path: Path) -> None:
@@ -79,7 +80,9 @@ def test_folders_of_coloured_pictures(tmp_path: Path) -> None:
             pixels = np.clip(np.array(colour) + random.normal(0, 30, (12, 16, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
 
-    run, product = trained(tmp_path / "pictures", tmp_path / "out", **SMALL, shift=2, flip=True)
+    run, product = trained(
+        tmp_path / "pictures", tmp_path / "out", **SMALL | {"batch": 8, "epochs": 6}, shift=2, flip=True
+    )
 
     test = run.table("test")
     assert product.classes == ("grass", "sky")

@@ -127,7 +127,6 @@ CHANGES: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
     "package": ({"environment": other_numpy(content=digest("9"))}, "environment", "numpy", [digest("1"), digest("9")]),
     "version": ({"environment": other_numpy(version="2.4.5")}, "environment", "numpy", ["2.4.6", "2.4.5"]),
     "altered": ({"environment": other_numpy(altered=("numpy/a.py",))}, "environment", "numpy", ["numpy/a.py"]),
-    "origin": ({"environment": other_numpy(origin=Origin.FOLDER)}, "environment", "numpy", ["from a folder"]),
     "no package": ({"environment": lock(lock().packages[0])}, "environment", "torch", ["is gone", digest("2")]),
     "python": ({"environment": lock(python="3.11.8")}, "environment", "python", ["3.11.7", "3.11.8"]),
     "plan": (
@@ -171,3 +170,16 @@ def test_a_package_can_be_in_a_lock_once() -> None:
     twice = [Package(name="numpy", version=version) for version in ("1", "2")]
     with pytest.raises(ValueError, match="same name"):
         lock(*twice)
+
+
+def test_a_package_is_the_same_wherever_its_files_came_from() -> None:
+    moved = record(environment=lock(*(each.model_copy(update={"origin": Origin.ARCHIVE}) for each in lock().packages)))
+    assert moved.digest == record().digest
+    assert changes(record(), moved) == ()
+
+
+def test_a_copy_with_other_fields_has_a_digest_of_its_own() -> None:
+    first = record()
+    kept = first.digest
+    assert first.model_copy(update={"seed": 8}).digest != kept
+    assert first.model_copy().digest == kept

@@ -1,0 +1,1 @@
+"""From data to a version in use, as one thing: retrain, evaluate, register, grey release."""
