@@ -77,7 +77,7 @@ def _served(triton: Triton, name: str, model: Path, rows: Mapping[str, np.ndarra
     """Median milliseconds of a batch through Triton, whose answer has to be onnxruntime's own."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
-    given = dict(zip(names, _batch(rows).values(), strict=True)) if len(names) == 1 else _batch(rows)
+    given = dict(zip(names, _batch(rows).values(), strict=True))
     place = triton.repository / name
     (place / "1").mkdir(parents=True)
     (place / "1" / "model.onnx").write_bytes(model.read_bytes())

@@ -46,6 +46,7 @@ def import_model(
         list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Another parameter, as JSON or text.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the inputs that are made up.")] = 0,
+    memory: Annotated[float, typer.Option(min=0.1, help="GiB that the job may take.")] = 4.0,
     labels: Labels = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
 ) -> None:
@@ -61,6 +62,7 @@ def import_model(
             **parameters(format_, rtol, atol, module, input_, unjudged),
         },
         seed=seed,
+        memory_bytes=int(memory * 2**30),
         labels=parse.pairs(labels, "--label", str),
     )
     jobs.begin(cli, wanted, detach=detach)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tarfile
 import traceback
@@ -91,13 +92,18 @@ def _examples(request: Request, names: list[str]) -> dict[str, Any] | None:
     if not request.examples:
         return None
     with np.load(request.examples, allow_pickle=False) as file:
-        found = dict(file)
+        found = {_plain(name): array for name, array in file.items()}
     if len(names) == 1 and len(found) == 1:
         return {names[0]: next(iter(found.values()))}
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if _plain(name) not in found]
     if missing:
         raise ValueError(f"the examples have {', '.join(found)}, but the model's inputs are {', '.join(names)}")
-    return {name: found[name] for name in names}
+    return {name: found[_plain(name)] for name in names}
+
+
+def _plain(name: str) -> str:
+    """As converters write names: what is no identifier is not kept."""
+    return re.sub(r"\W", "_", name)
 
 
 def _kind(error: Exception) -> str:

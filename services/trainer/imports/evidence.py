@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,16 @@ from services.trainer.imports.formats import TRAITS
 if TYPE_CHECKING:
     from services.trainer.imports.main import Imported
 
-CONVERSION, PICTURE = "conversion.json", "conversion.png"
+CONVERSION, PICTURE, TABLE = "conversion.json", "conversion.png", "conversion.md"
 
 
 def write(imported: Imported, folder: Path) -> dict[str, Path]:
     """The files by their names."""
     folder.mkdir()
     (folder / CONVERSION).write_text(hostile.dumped(document(imported)) + "\n", "utf-8")
+    (folder / TABLE).write_text(table(imported.differences), "utf-8")
     _draw(imported.differences, imported.tolerance.rtol, folder / PICTURE)
-    return {name: folder / name for name in (CONVERSION, PICTURE)}
+    return {name: folder / name for name in (CONVERSION, PICTURE, TABLE)}
 
 
 def document(imported: Imported) -> dict[str, Any]:
@@ -49,28 +50,38 @@ def description(imported: Imported) -> str:
     return f"imported from {title}{f', {kind}' if kind else ''}; differs by {worst:.2g} at most"
 
 
-def notes(imported: Imported) -> dict[str, Any]:
-    """Sections of the card."""
-    report = imported.answered.report
-    origin = {"format": TRAITS[imported.found.format].title, **report.origin, "sha256 of the files": imported.digest}
-    said: dict[str, Any] = {"Origin": origin, "Conversion": _rows(imported.differences)}
-    refused = {each.name: each.refused for each in report.probes if each.refused}
+def notes(imported: Imported) -> dict[str, str]:
+    """Lines of the card; `conversion.md` is the whole table."""
+    report, found = imported.answered.report, imported.differences
+    title = TRAITS[imported.found.format].title
+    origin = ", ".join(f"{name} {value}" for name, value in report.origin.items() if value)
+    judged = [each for each in found if not each.unjudged]
+    probes = len({each.probe for each in judged})
+    said = {
+        "imported from": f"{title}: {origin}; sha256 of its files {imported.digest}",
+        "conversion": f"{probes} batches compared, largest difference {compare.worst(found):.3g} of the output's scale",
+    }
+    unlike = [f"{each.output} on {each.probe}" for each in found if each.unjudged and not each.within]
+    if unlike:
+        said["answers otherwise, not judged"] = ", ".join(unlike)
+    refused = [each.name for each in report.probes if each.refused]
     if refused:
-        said["Not taken by the original either"] = refused
-    return {**said, "Remarks": list(report.notes)} if report.notes else said
+        said["not taken by the original either"] = ", ".join(refused)
+    return {**said, "remarks": "; ".join(report.notes)} if report.notes else said
 
 
-def _rows(differences: Sequence[Difference]) -> list[Mapping[str, str]]:
-    return [
-        {
-            "output": each.output,
-            "batch": each.probe,
-            "largest": f"{each.max_abs:.3g}",
-            "mean": f"{each.mean_abs:.3g}",
-            "relative to the output's scale": f"{each.rel:.3g}",
-        }
+def table(differences: Sequence[Difference]) -> str:
+    """All differences, as Markdown."""
+    head = "| output | batch | largest | mean | relative to the scale | |\n|---|---|---|---|---|---|\n"
+    rows = [
+        (each.output, each.probe, f"{each.max_abs:.3g}", f"{each.mean_abs:.3g}", f"{each.rel:.3g}", _judged(each))
         for each in differences
     ]
+    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _judged(each: Difference) -> str:
+    return "not judged" if each.unjudged else "" if each.within else "beyond tolerance"
 
 
 def _finite(value: Any) -> Any:

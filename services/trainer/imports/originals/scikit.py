@@ -42,7 +42,8 @@ class _Scikit(Original):
     @property
     def origin(self) -> dict[str, str]:
         # The version that wrote it is in the pickle's state.
-        wrote = str(getattr(self.model, "__getstate__", dict)().get("_sklearn_version", ""))
+        state: Any = self.model.__getstate__()
+        wrote = str(state.get("_sklearn_version", "")) if isinstance(state, dict) else ""
         return {
             "class": _described(self.model),
             "written with": wrote,
@@ -87,7 +88,9 @@ class _Scikit(Original):
             return next(iter(inputs.values()))
         import pandas as pd  # noqa: PLC0415
 
-        return pd.DataFrame({name: array[:, 0] for name, array in inputs.items()})
+        # In the same order; converters change names that are no identifiers.
+        named = zip(self.columns, inputs.values(), strict=True)
+        return pd.DataFrame({name: array[:, 0] for name, array in named})
 
 
 def answers(model: Any, table: Any) -> list[np.ndarray]:
