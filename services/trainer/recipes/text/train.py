@@ -34,7 +34,7 @@ def main(run: Run) -> None:
     known = labels(run, asked.label)
     tokenizer, special = tokens.from_pretrained(folder, asked.max_length)
     train, validation = (_rows(run, part, asked, tokenizer, known) for part in ("train", "validation"))
-    steps = plan(len(train.labels), asked.batch, asked.epochs, run.seed, run.world_size, train.texts.lengths)
+    steps = plan(len(train.labels), asked.batch, asked.epochs, run.seed, run.world_size, lengths=train.texts.lengths)
     learner = Learning(_model(asked, folder, known.count), train, validation, special.pad or 0, asked.batch)
     told = descend(
         run,
