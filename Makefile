@@ -49,7 +49,7 @@ down: ## Stop the suite; data stay
 status: $(LOCAL) ## Show what runs, where it listens and how it is
 	@$(BMASE) status $(ARGS)
 
-demo: $(EXAMPLE) ## Train two models, move live traffic by hand, then let releases decide; DEMO_KEEP=1 leaves it running
+demo: $(EXAMPLE) ## Move live traffic by hand, let releases decide, train and explain; DEMO_KEEP=1 leaves it running
 	@$(PY) -m examples.digits.demo $(ARGS)
 
 ##@ Checking
@@ -70,7 +70,7 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
 	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(ARGS)
 
-bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|ensemble
+bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
 	@$(PY) -m bench.$(BENCH) $(ARGS)
 

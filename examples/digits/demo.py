@@ -1,7 +1,8 @@
 """`make demo`: versions of a digit reader, moved by hand and then released by themselves, under live traffic.
 
 By hand no request is lost. By themselves a better version takes over, and three bad ones are back at nothing: one that
-fails, one that is slow, one that is wrong.
+fails, one that is slow, one that is wrong. In the end the platform trains a version itself, holds it against a gate,
+serves it and shows what it looks at.
 
 Uses a suite of its own (data in .cache/demo, or in BMASE_DATA), never the one in .bmase. Everything is stopped at the
 end, unless it ran before or DEMO_KEEP=1 asks to leave it.
@@ -30,6 +31,7 @@ from examples.digits.judged import Candidate, Judged, Labels
 from examples.digits.recipes import Recipe
 from examples.digits.traffic import Traffic
 from examples.digits.train import CACHE, SEED, Trained, train, write_pngs
+from examples.digits.trained import TrainedHere
 from infra.local import lifecycle
 from infra.local.errors import SuiteError
 from infra.local.place import CHECKOUT, DATA_VARIABLE, Place
@@ -58,6 +60,7 @@ class Outcome:
     judged: list[Judged] = field(default_factory=list)
     sent: int = 0
     failed: int = 0
+    explanation: Path | None = None  # a picture
     problems: list[str] = field(default_factory=list)
 
 
@@ -68,8 +71,8 @@ def main() -> int:
     ran_before = Supervisor(place).alive()
     try:
         ensure(RUNTIME)
-        suite = lifecycle.up(place, None, UP_SECONDS, View(console))
-        outcome = _story(suite.address("gateway"))
+        suite = lifecycle.up(place, None, UP_SECONDS, View(console), trains=True)
+        outcome = _story(suite.address("gateway"), place.root / "demo")
     except (SuiteError, RuntimeSetupError, BmaseError, RuntimeError) as error:
         console.print(f"\n[red]the demo failed:[/] {error}")
         for line in getattr(error, "details", ()):
@@ -88,7 +91,7 @@ def _leave(place: Place, keep: bool) -> None:
         lifecycle.down(place, View(console, quiet=True))
 
 
-def _story(address: str) -> Outcome:
+def _story(address: str, folder: Path) -> Outcome:
     outcome = Outcome()
     split = data.load(SEED)
     weak, better = _train_both(split)
@@ -97,7 +100,8 @@ def _story(address: str) -> Outcome:
         outcome.trained = {first: weak, second: better}
         bad = [Candidate(_push_spoiled(client, better, spoil), label) for label, spoil in SPOILED.items()]
         _begin(client, first)
-        _infer_png(address, write_pngs(split, CACHE / "images")[SHOWN_DIGIT])
+        png = write_pngs(split, CACHE / "images")[SHOWN_DIGIT]
+        _infer_png(address, png)
         traffic = Traffic(address, MODEL, split.test_images, split.test_labels)
         traffic.start()
         try:
@@ -109,6 +113,7 @@ def _story(address: str) -> Outcome:
                     outcome.judged.append(judged.release(client, traffic, MODEL, candidate, _say))
         finally:
             traffic.stop()
+        outcome.explanation = TrainedHere(client, address, folder, console, _say).tell(split, png)
     _count(traffic, outcome)
     return outcome
 
@@ -242,6 +247,7 @@ def _show(outcome: Outcome, seconds: float) -> None:
         )
     table.add_row("requests sent", str(outcome.sent))
     table.add_row("requests failed", f"[{'red' if outcome.failed else 'green'}]{outcome.failed}[/]")
+    table.add_row("what the trained version sees in a 7", str(outcome.explanation))
     table.add_row("the whole demo", f"{seconds:.0f} s")
     console.print(table)
     _show_judged(outcome.judged)

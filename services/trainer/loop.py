@@ -51,6 +51,7 @@ class Loop:
         engine, since, seen = self._engine(), time.time(), -1
         try:
             await self._records.lead(fence)
+            await engine.sweep()
             while await self._round(engine, fence, since):
                 await asyncio.sleep(CALM)
                 seen = await self._hub.wait(seen, NAP)

@@ -17,6 +17,7 @@ from services.kit.decode import decode
 from services.kit.errors import InvalidArgument, Violation
 from services.kit.filters import parse_filter
 from services.kit.hub import Hub
+from services.trainer.callers import SOMEBODY, caller
 from services.trainer.evaluation.gates.parse import parse_all
 from services.trainer.jobs import requests as rq
 from services.trainer.jobs import transitions
@@ -29,10 +30,10 @@ from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import FINAL, Job
 from services.trainer.loop import Loop
 from services.trainer.recipes.catalogue import by_name
+from services.trainer.search import take
 
 WATCH_SECONDS = 1.0
 PAGE = 200
-NOBODY = "anonymous"
 Context = Any
 
 
@@ -44,7 +45,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         asked = decode(rq.Create, request)
-        job = await create(self._records, asked.job, asked.request_id)
+        job = await create(self._records, asked.job, asked.request_id, caller())
         self._hub.notify()
         return self._told(job)
 
@@ -57,9 +58,8 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
         asked, now = decode(rq.Cancel, request), time.time()
-        job = await self._records.change(
-            asked.name, lambda job: transitions.cancel(job, now, job.owner or NOBODY, asked.message)
-        )
+        who = caller()
+        job = await self._records.change(asked.name, lambda job: transitions.cancel(job, now, who, asked.message))
         self._hub.notify()
         return self._told(job)
 
@@ -103,10 +103,10 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         return job_message(job, time.time(), self._loop.waits.get(job.id))
 
 
-async def create(records: JobRecords, spec: Spec, request_id: str = "") -> Job:
+async def create(records: JobRecords, spec: Spec, request_id: str = "", owner: str = SOMEBODY) -> Job:
     """Keeps a new job; also for those who make jobs without a call. InvalidArgument, REQUEST_REUSED."""
     check(spec)
-    job = Job(id=_new_id(), spec=spec, owner=spec.owner or NOBODY, created=time.time(), since=time.time())
+    job = Job(id=_new_id(), spec=spec, owner=spec.owner or owner, created=time.time(), since=time.time())
     return await records.create(job, (request_id, _fingerprint(spec)))
 
 
@@ -114,9 +114,12 @@ def check(spec: Spec) -> None:
     """What can be known before anything is done: recipe, parameters, sources, gates."""
     parse_all(spec.gates)
     if spec.bundle is not None:
+        take(spec.parameters)
         return
     recipe = by_name(spec.recipe)
-    recipe.check(spec.parameters)
+    own, wish = take(spec.parameters, recipe.parameters)
+    if wish is None:
+        recipe.check(own)
     given = {source.name for source in spec.data}
     if absent := [name for name in recipe.sources if name not in given]:
         raise InvalidArgument([Violation("job.data", f"the recipe {recipe.name} needs a source named {absent[0]!r}")])

@@ -23,7 +23,7 @@ from tests.support.suite import Suite
 
 MODEL = "loop"
 ROWS = 3000
-PATIENCE = 240.0
+PATIENCE = 600.0  # of each pipeline: a Ray that starts on a busy machine takes minutes
 # Says which half of its range `a` lies in, from the rows that it is given and from nothing else.
 CODE = """
 import numpy as np

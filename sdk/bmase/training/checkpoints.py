@@ -27,11 +27,12 @@ def write(folder: Path, step: int, state: Mapping[str, Any], kept: int = KEPT) -
     TypeError names what of the state is neither a tensor, an array nor a plain value.
     """
     torch = _torch()
+    content = {"step": step, "state": plain(state)}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:012d}.pt"
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        torch.save({"step": step, "state": plain(state)}, file)
+        torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -49,7 +50,7 @@ def last(folder: Path) -> Saved | None:
 def read(path: Path) -> Saved:
     """A checkpoint as it was given to `write`, tensors on the CPU."""
     content = _torch().load(path, map_location="cpu", weights_only=True)
-    return Saved(content["step"], _restored(content["state"]))
+    return Saved(content["step"], restored(content["state"]))
 
 
 def found(folder: Path) -> list[Path]:
@@ -80,13 +81,14 @@ def _key(key: Any, where: str) -> Any:
     return key
 
 
-def _restored(value: Any) -> Any:
+def restored(value: Any) -> Any:
+    """What `plain` was given."""
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return value[_ARRAY].numpy()
-        return {key: _restored(each) for key, each in value.items()}
+        return {key: restored(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_restored(each) for each in value)
+        return type(value)(restored(each) for each in value)
     return value
 
 

@@ -65,7 +65,7 @@ class LocalRun(Run):
         self._tables: dict[str, Table] = {}
         self._out, self._checkpoints, self._every = out, checkpoints, every
         self._quiet = quiet or not self.first
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -139,18 +139,20 @@ class LocalRun(Run):
         if self._checkpoints is None:
             return False
         if self._every:
-            return step % self._every == 0
+            return step - self._saved_step >= self._every
         return _agreed(time.monotonic() - self._saved_at >= EVERY_SECONDS, self.world_size)
 
     def checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
         """See `Run`; here it is written when this returns."""
         if self.first and self._checkpoints is not None:
             checkpoints.write(self._checkpoints, step, state)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), step
 
     def resume(self) -> Saved | None:
         """See `Run`."""
-        return checkpoints.last(self._checkpoints) if self._checkpoints is not None else None
+        saved = checkpoints.last(self._checkpoints) if self._checkpoints is not None else None
+        self._saved_step = saved.step if saved else 0
+        return saved
 
     def report(self, step: int, *, total: int = 0, epoch: float = 0.0, message: str = "", **metrics: float) -> None:
         """See `Run`."""
@@ -238,7 +240,7 @@ def _parser(main: Callable[[Run], None]) -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--out", type=Path, metavar="DIR", help="where the product is copied to")
     add("--checkpoints", type=Path, metavar="DIR", help="goes on from the last one there")
-    add("--every", type=int, default=0, metavar="STEPS", help="between checkpoints; 30 seconds if not given")
+    add("--every", type=int, default=0, metavar="STEPS", help="between checkpoints, at least; 30 seconds if not given")
     return parser
 
 

@@ -20,6 +20,7 @@ from services.trainer.engine.registry import Registry
 from services.trainer.jobs.state import Job, Phase
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.recipe import Place
+from services.trainer.search import Wish, take
 
 MOST_UNPACKED = 2**30  # bytes of a bundle
 
@@ -32,14 +33,19 @@ class Task:
     place: Place
     parameters: Mapping[str, Any]
     materials: tuple[str, ...] = ()
+    search: Wish | None = None
 
 
 def task(job: Job) -> Task:
     """InvalidArgument when the recipe has changed since the job was made and does not know its parameters."""
     if job.spec.bundle is not None:
-        return Task(job.spec.bundle.entry_point, Place.WORKERS, job.spec.parameters)
+        own, wish = take(job.spec.parameters)
+        return Task(job.spec.bundle.entry_point, Place.WORKERS, own, search=wish)
     recipe = by_name(job.spec.recipe)
-    found = recipe.check(job.spec.parameters)
+    own, wish = take(job.spec.parameters, recipe.parameters)
+    if wish is not None:
+        return Task(recipe.main, recipe.place, own, search=wish)
+    found = recipe.check(own)
     return Task(recipe.main, recipe.place, found.model_dump(mode="json"), tuple(recipe.materials(found)))
 
 
@@ -69,6 +75,7 @@ class Assignments:
             main=what.main,
             place=what.place,
             parameters=what.parameters,
+            search=what.search,
             blobs=self._blobs,
             address=address,
             code=await self._code(job, folder),

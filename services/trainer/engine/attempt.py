@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import Cause, Outcome
 from services.trainer.recipes.recipe import Place
+from services.trainer.search import Wish
 
 FILE = "attempt.json"
 EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
@@ -47,6 +48,7 @@ class Attempt(_Part):
     main: str
     place: Place
     parameters: Mapping[str, Any]
+    search: Wish | None = None  # the best parameters are to be found first
     blobs: str
     address: str = ""  # of Ray; for Place.WORKERS
     code: Path | None = None

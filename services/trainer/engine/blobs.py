@@ -60,6 +60,19 @@ class Blobs:
         """What is not there is deleted already."""
         _run(open_store(self._url).delete(key))
 
+    def delete_all(self, prefix: str) -> None:
+        """Everything below it."""
+        _run(self._delete_all(prefix))
+
+    async def kept_below(self, prefix: str) -> set[str]:
+        """The first segments of what is there below the prefix."""
+        return {info.key.removeprefix(f"{prefix}/").split("/")[0] async for info in open_store(self._url).list(prefix)}
+
+    async def _delete_all(self, prefix: str) -> None:
+        store = open_store(self._url)
+        for key in [info.key async for info in store.list(prefix)]:
+            await store.delete(key)
+
     def read(self, key: str) -> bytes:
         """All of it, for documents; ARTEFACT_NOT_FOUND."""
         return _run(self._read(key))

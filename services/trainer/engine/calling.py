@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bmase.training import Run
+
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import memory, packing
 from services.trainer.engine.attempt import Attempt, Failed, Said
@@ -29,12 +31,21 @@ class CodeFailedError(Exception):
 def call(attempt: Attempt, run: JobRun) -> None:
     """Runs the code to its end; CodeFailedError for whatever it raises, its own exits too."""
     try:
-        packing.function(attempt.main)(run)
+        _main(attempt)(run)
         run.close()
     except MemoryError as error:
         raise CodeFailedError(Failed(cause=Cause.OUT_OF_MEMORY, message=words(error))) from error
     except (Exception, SystemExit) as error:
         raise CodeFailedError(Failed(cause=Cause.ERROR, message=words(error))) from error
+
+
+def _main(attempt: Attempt) -> Callable[[Run], None]:
+    main = packing.function(attempt.main)
+    if (wish := attempt.search) is None:
+        return main
+    from services.trainer.search import searching  # noqa: PLC0415  Optuna only where something is searched
+
+    return lambda run: searching.train(run, main, wish)
 
 
 def words(error: BaseException) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bmase.training.checkpoints import plain, restored
+
 from services.trainer.engine.attempt import Kept
 from services.trainer.engine.blobs import Blobs
 
@@ -81,7 +83,7 @@ class Writer:
         import torch  # noqa: PLC0415  only who keeps checkpoints needs it
 
         file = self._folder / "checkpoint.pt"
-        torch.save(state, file)
+        torch.save(plain(state), file)
         try:
             return self._blobs.put(f"{self._prefix}{step}.pt", file, step)
         finally:
@@ -95,7 +97,7 @@ def read(blobs: Blobs, kept: Kept, folder: Path) -> Mapping[str, Any]:
     file = folder / "resume.pt"
     blobs.get(kept, file)
     try:
-        state: Mapping[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        state: Mapping[str, Any] = restored(torch.load(file, map_location="cpu", weights_only=True))
     finally:
         file.unlink()
     return state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import shutil
 import sys
@@ -16,7 +15,7 @@ import structlog
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
-from services.trainer.engine import marks
+from services.trainer.engine import inherited, marks
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ class EmbeddedRay:
             stderr=out,
             start_new_session=True,
             cwd=_ROOT,
-            env={**os.environ, **self.environment, marks.MARK: self._mark},
+            env={**inherited.environment(), **self.environment, marks.MARK: self._mark},
         )
         out.close()
         assert self._process.stdout is not None

@@ -61,6 +61,7 @@ class Engine:
         self._ray, self._blobs, self._machine, self._address = ray, blobs, machine, address
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._processes: dict[Key, Process] = {}
+        self._closing = False
 
     def nodes(self) -> Mapping[str, Amount]:
         """What there is to hold."""
@@ -88,7 +89,8 @@ class Engine:
             work.cancel()
 
     async def close(self) -> None:
-        """Ends everything at once, and keeps nothing of it: another trainer finds it gone."""
+        """Ends everything at once; whoever leads next goes on with it."""
+        self._closing = True
         for process in self._processes.values():
             process.kill()
         for work in self._running.values():
@@ -101,7 +103,8 @@ class Engine:
         try:
             await self._work(job, key, keep)
         except asyncio.CancelledError:
-            await keep.quietly(lambda now: _gone(now, key[1], "it was ended before its processes began"))
+            cause, said = (Cause.TRAINER_LOST, "the trainer was stopped") if self._closing else (Cause.WORKER_LOST, "")
+            await keep.quietly(lambda now: _gone(now, key[1], said, cause))
             raise
         except (StaleAttempt, IllegalMove) as error:
             log.info("attempt_given_up", job=job.id, attempt=key[1], message=str(error))
@@ -119,6 +122,8 @@ class Engine:
             self._processes.pop(key, None)
             self._running.pop(key, None)
             await asyncio.to_thread(shutil.rmtree, self._assignments.folder(*key), ignore_errors=True)
+            if not self._closing:
+                await self._forget(job.id)
             self._hub.notify()
 
     async def _work(self, job: Job, key: Key, keep: _Keeper) -> None:
@@ -137,7 +142,6 @@ class Engine:
             return
         version = await self._register(now)
         await keep.change(lambda found, at: transitions.registered(found, at, time.time(), version))
-        await asyncio.to_thread(self._forget, now)
 
     async def _register(self, job: Job) -> int:
         """Again and again while somebody does not answer: everything was done but for this."""
@@ -153,17 +157,25 @@ class Engine:
     async def _stable_or_none(self, job: Job) -> int:
         return await self._stable.version(job.model)
 
-    def _forget(self, job: Job) -> None:
-        """Checkpoints of a job that has its version."""
-        for checkpoint in job.checkpoints:
-            with contextlib.suppress(DomainError):
-                self._blobs.delete(checkpoint.uri)
+    async def _forget(self, job: str) -> None:
+        """What was kept for further attempts of a job that has ended; what cannot be removed now is swept up later."""
+        with contextlib.suppress(DomainError, OSError):
+            if (await self._records.get(job)).final:
+                await asyncio.to_thread(self._blobs.delete_all, f"jobs/{job}")
+
+    async def sweep(self) -> None:
+        """The same for all jobs that have ended while nobody led."""
+        with contextlib.suppress(DomainError, OSError):
+            going_on = {job.id for job in await self._records.unfinished()}
+            for job in await self._blobs.kept_below("jobs") - going_on:
+                await self._forget(job)
 
     async def _drive(self, job: Job, key: Key, keep: _Keeper) -> _Heard:
         on_ray = task(job).place is Place.WORKERS and not job.product
         address = (self._address or await self._ray.address()) if on_ray else ""
         folder = await self._assignments.prepare(job, key[1], address)
-        process = Process(folder, self._ray.environment if not self._address else {}, f"{job.id}-{key[1]}")
+        own_ray = self._ray.environment if on_ray and not self._address else {}
+        process = Process(folder, own_ray, f"{job.id}-{key[1]}")
         self._processes[key] = process
         heard = _Heard(self, job, process, keep, self._journal)
         try:
@@ -172,7 +184,12 @@ class Engine:
             heard.words = await process.ended()
         finally:
             process.kill()
+            self._processes.pop(key, None)
         return heard
+
+    def told(self) -> None:
+        """Whoever watches a job looks again."""
+        self._hub.notify()
 
     async def go(self, job: Job) -> say.Go:
         """The version that is stable now, brought; none when it cannot be had."""
@@ -240,11 +257,11 @@ async def _kept(write: Callable[[], Awaitable[Job]]) -> Job:
             await asyncio.sleep(AGAIN)
 
 
-def _gone(job: Job, attempt: int, message: str) -> Job:
+def _gone(job: Job, attempt: int, message: str, cause: Cause = Cause.WORKER_LOST) -> Job:
     """Its processes are gone, and it had not ended."""
     if job.stop:
         return transitions.stopped(job, attempt, time.time())
-    return transitions.lost(job, attempt, time.time(), Cause.WORKER_LOST, message)
+    return transitions.lost(job, attempt, time.time(), cause, message)
 
 
 def _ended(job: Job, attempt: int, cause: Cause, message: str) -> Job:
@@ -277,6 +294,7 @@ class _Heard:
         while chatter:
             await self._journal.append(self._job.id, chatter[:MOST_AT_ONCE])
             del chatter[:MOST_AT_ONCE]
+            self._engine.told()
 
     async def _one(self, said: say.Said) -> None:
         now = time.time()

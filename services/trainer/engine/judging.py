@@ -25,11 +25,15 @@ from services.trainer.evaluation.evaluate import Evaluation, evaluate
 from services.trainer.evaluation.gates.decide import decide
 from services.trainer.evaluation.gates.gate import Decision
 from services.trainer.evaluation.gates.parse import parse_all
+from services.trainer.explanations import pictures as explained
+from services.trainer.explanations.globally import explain_globally
 from services.trainer.jobs.state import Outcome
 from services.trainer.reproduce.record import Record
 
 MOST_ROWS = 100_000  # that are judged
 REFERENCE_ROWS = 5_000
+EXPLAINED_WITHIN = 20.0  # seconds
+EXPLANATION = "explanation.json"
 EVALUATION, GATES, CARD, RECORD, REFERENCE = (
     "evaluation.json",
     "gates.json",
@@ -90,6 +94,7 @@ def judge(
     (out / GATES).write_text(decision.to_json())
     pictures = _write_pictures(answers, evaluation, out)
     notes = {"Compared with": why_not} if why_not else {}
+    pictures |= _write_explanation(product, asked, model, attempt.spec.seed, out)
     _write_card(
         attempt,
         product,
@@ -131,6 +136,28 @@ def _first(rows: Batch) -> dict[str, np.ndarray]:
 def _write_pictures(answers: Answers, evaluation: Evaluation, out: Path) -> dict[str, str]:
     drawn = plots.pictures(answers, evaluation)
     (out / "plots").mkdir()
+    for name, content in drawn.items():
+        (out / "plots" / name).write_bytes(content)
+    return {Path(name).stem: f"plots/{name}" for name in drawn}
+
+
+def _write_explanation(product: Product, asked: Cases, model: OnnxModel, seed: int, out: Path) -> dict[str, str]:
+    """What the version looks at; none where the input has no parts."""
+    try:
+        found = explain_globally(
+            model,
+            asked,
+            task=product.task,
+            output=product.output,
+            logits=product.logits,
+            names={tensor: columns for tensor, columns in product.inputs.items() if isinstance(columns, tuple)},
+            seconds=EXPLAINED_WITHIN,
+            seed=seed,
+        )
+    except DomainError as error:
+        return {"Explanation": f"none: {error.message}"}
+    (out / EXPLANATION).write_text(found.to_json())
+    drawn = explained.pictures(found)
     for name, content in drawn.items():
         (out / "plots" / name).write_bytes(content)
     return {Path(name).stem: f"plots/{name}" for name in drawn}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from services.trainer.engine import marks
+from services.trainer.engine import inherited, marks
 from services.trainer.engine.attempt import EVENTS, Go, Said, read_line
 
 LONGEST_LINE = 2**24
@@ -23,7 +23,7 @@ class Process:
     def __init__(self, folder: Path, environment: Mapping[str, str], mark: str, python: str = sys.executable) -> None:
         self._folder, self._mark, self._python = folder, mark, python
         path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        self._environment = {**os.environ, "PYTHONPATH": path, **environment, marks.MARK: mark}
+        self._environment = {**inherited.environment(), "PYTHONPATH": path, **environment, marks.MARK: mark}
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
 

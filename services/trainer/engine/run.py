@@ -14,6 +14,7 @@ from bmase.training.run import DATA, TRAIN
 
 from services.kit.errors import DomainError
 from services.trainer.data import Manifest, Places, Splits
+from services.trainer.data.columns import cast
 from services.trainer.data.sharding import shard
 from services.trainer.engine import packing
 from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Measured, Progressed, Said
@@ -155,7 +156,7 @@ def table(manifest: Manifest, splits: Splits, name: str, columns: Sequence[str] 
     if batches:
         return {column: np.concatenate([batch[column] for batch in batches]) for column in batches[0]}
     wanted = [each for each in manifest.columns if columns is None or each.name in columns]
-    return {each.name: np.empty((0, *each.shape), each.dtype) for each in wanted}
+    return {each.name: cast(np.empty((0, *each.shape)), each) for each in wanted}
 
 
 class _Pace:

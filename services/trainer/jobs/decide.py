@@ -24,7 +24,7 @@ from services.trainer.jobs.state import Attempt, Cause, Job, Phase
 
 POINT = 60.0
 PATIENCE = 300.0
-GRACE = 30.0  # in which the processes of a new attempt, or under a new trainer, are not missed
+GRACE = 2.0  # in which the processes of a new attempt, or under a new trainer, are not missed
 
 
 class Act(StrEnum):
@@ -132,7 +132,7 @@ def _loss(attempt: Attempt, seen: Seen) -> tuple[Cause, str]:
     gone = sorted(set(attempt.workers) - set(seen.nodes))
     if gone:
         return Cause.NODE_LOST, f"the node {gone[0]} is gone, and attempt {attempt.number} with it"
-    if attempt.started < seen.since and seen.now < seen.since + 2 * GRACE:
+    if attempt.started < seen.since:
         return Cause.TRAINER_LOST, f"attempt {attempt.number} did not survive the trainer that had started it"
     return Cause.WORKER_LOST, f"the processes of attempt {attempt.number} are gone"
 

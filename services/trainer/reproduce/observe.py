@@ -28,6 +28,7 @@ from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.platform import platform_files, recipe_code
 from services.trainer.reproduce.record import Data, Record
 from services.trainer.reproduce.tolerance import Tolerance
+from services.trainer.search import take
 
 
 class Worker(Document):
@@ -113,5 +114,9 @@ def parameters_of(spec: Spec) -> dict[str, JsonValue]:
     """As the code is given them: a recipe's with all of its defaults."""
     if spec.bundle is not None:
         return dict(spec.parameters)
-    found: dict[str, JsonValue] = by_name(spec.recipe).check(spec.parameters).model_dump(mode="json")
+    recipe = by_name(spec.recipe)
+    own, wish = take(spec.parameters, recipe.parameters)
+    if wish is not None:
+        return dict(spec.parameters)
+    found: dict[str, JsonValue] = recipe.check(own).model_dump(mode="json")
     return found

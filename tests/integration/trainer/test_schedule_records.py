@@ -14,15 +14,18 @@ from sqlalchemy import Connection, LargeBinary, Text
 
 from services.kit.database import Database
 from services.kit.errors import DomainError
+from services.kit.filters import parse_filter
+from services.trainer.jobs.records import JobRecords
 from services.trainer.pipelines import transitions as pipeline
 from services.trainer.pipelines.history import Kind
+from services.trainer.pipelines.listing import FIELDS as LISTED
 from services.trainer.pipelines.records import PipelineRecords
 from services.trainer.pipelines.state import Phase
 from services.trainer.schedules import records as recording
 from services.trainer.schedules import transitions as tr
 from services.trainer.schedules.decide import Decision, decide
 from services.trainer.schedules.observation import Seen
-from services.trainer.schedules.records import ScheduleRecords
+from services.trainer.schedules.records import FIELDS, ScheduleRecords
 from services.trainer.schedules.spec import ScheduleSpec
 from services.trainer.schedules.state import Outcome, Schedule
 from services.trainer.tables import metadata
@@ -208,3 +211,36 @@ async def test_a_pipeline_keeps_its_history(pipelines: PipelineRecords) -> None:
     with pytest.raises(DomainError) as refused:
         await pipelines.get("p2")
     assert refused.value.reason is Reason.PIPELINE_NOT_FOUND
+
+
+async def test_lists_go_on_where_a_page_ended(schedules: ScheduleRecords, pipelines: PipelineRecords) -> None:
+    await schedules.create(_schedule("skip"))
+    for other in ("a", "b"):
+        await schedules.create(tr.pause(_schedule(id=other), "bob"))
+    for hour in range(3):
+        await _round(schedules, NOON + hour * HOUR)
+    first, name = await schedules.listed((), 2)
+    rest, end = await schedules.listed((), 2, name)
+    assert ([s.id for s in (*first, *rest)], end) == (["a", "b", "hourly"], "")
+    paused, _ = await schedules.listed(parse_filter("paused=true", FIELDS), 9)
+    assert [schedule.id for schedule in paused] == ["a", "b"]
+    (last, *_) = await schedules.fires("hourly", 1)
+    earlier = await schedules.fires("hourly", 9, (last.time, last.due, last.key))
+    assert [fire.due for fire in (last, *earlier)] == [NOON + 2 * HOUR, NOON + HOUR, NOON]
+
+    for number in range(3):
+        await pipelines.create(pipeline.start(f"p{number}", _schedule().spec.plan, "ann", NOON + 9, origin="asked"))
+    page, after = await pipelines.listed(parse_filter('schedule="" AND state=retraining', LISTED), 2)
+    following, none = await pipelines.listed(parse_filter('schedule=""', LISTED), 2, after)
+    assert ([p.id for p in (*page, *following)], none) == (["p2", "p1", "p0"], None)
+    recent = parse_filter('create_time>"2024-10-04T00:00:01Z"', LISTED)
+    assert {p.id for p in (await pipelines.listed(recent, 9))[0]} == {"p0", "p1", "p2"}
+
+
+async def test_jobs_and_pipelines_have_fences_of_their_own(pipelines: PipelineRecords, database: Database) -> None:
+    await JobRecords(database).lead(7)
+    await pipelines.lead(3)
+    assert (await pipelines.fence(), await JobRecords(database).fence()) == (3, 7)
+    with pytest.raises(DomainError) as refused:
+        await pipelines.lead(2)
+    assert refused.value.reason is Reason.NOT_LEADER

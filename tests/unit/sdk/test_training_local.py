@@ -129,6 +129,18 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "rows.npz")
 
 
+def test_a_checkpoint_is_due_by_steps_since_the_last(tmp_path: Path) -> None:
+    run = LocalRun(checkpoints=tmp_path, every=20, rank=1)  # of rank 0 alone it is written
+    asked = [23, 46, 60, 66]
+    due = []
+    for step in asked:
+        if run.due(step):
+            due.append(step)
+            run.checkpoint(step, {})
+    assert due == [23, 46, 66]
+    assert not LocalRun(every=1).due(5)
+
+
 def test_the_contract_is_light() -> None:
     heavy = ("torch", "pyarrow", "PIL", "rich")
     code = f"import bmase.training, sys; print([name for name in {heavy} if name in sys.modules])"

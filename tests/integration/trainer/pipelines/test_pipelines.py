@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,20 @@ import grpc
 import pytest
 from bmase.trainer.v1 import pipeline_pb2, schedule_pb2
 
+from infra.runtime.layout import CHECKOUT
 from services.kit.consul import Consul
 from services.kit.database import Database
+from services.trainer.jobs.records import JobRecords
 from services.trainer.jobs.state import Outcome, Phase
+from services.trainer.pipelines.plan import Plan
+from services.trainer.pipelines.records import PipelineRecords
+from services.trainer.pipelines.state import Phase as Stage
+from services.trainer.pipelines.transitions import start
 from tests.integration.trainer.pipelines.bench import P, Trainer, until, wish
 from tests.integration.trainer.pipelines.stage import R, World
 from tests.support.consul import Consul as ConsulServer
+from tests.support.process import Process
+from tests.unit.trainer.jobs import jobs as jobs_for_tests
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +187,9 @@ async def test_a_watch_tells_each_change_and_the_end(trainer: Trainer) -> None:
             break
 
 
+done = partial(jobs_for_tests.at, Phase.SUCCEEDED)
+
+
 # --- whoever leads dies
 
 
@@ -202,6 +217,42 @@ async def test_the_leader_may_die_at_every_stage(
         ended = await last.reaches(name, P.STATE_SUCCEEDED)
     assert ended.job == f"jobs/{job}"
     assert len(world.releases) == 1
+
+
+async def test_a_leader_that_is_killed_is_followed_by_another(
+    consul_server: ConsulServer, world: World, database: Database, tmp_path: Path
+) -> None:
+    """With kill -9, while its job is on its way and while its release is."""
+    url, jobs, kept = f"sqlite:///{tmp_path / 'trainer.db'}", JobRecords(database), PipelineRecords(database)
+    names = ("one", "two", "three")
+    instances = [_instance(consul_server.url, url, tmp_path / name).start() for name in names]
+    try:
+        plan = Plan.model_validate({"job": {"model": "models/digits", "recipe": "tabular"}})
+        await kept.create(start("p1", plan, "ann", time.time(), origin="ann asked for it"))
+        begun = await until(lambda: kept.get("p1"), lambda p: p.job, "a job", 60)
+        _kill_leader(instances)
+        await jobs.change(begun.job, lambda _: replace(done(gate=Outcome.PASSED), id=begun.job))
+        await until(lambda: kept.get("p1"), lambda p: p.release, "a release", 60)
+        _kill_leader(instances)
+        (release,) = world.releases
+        world.ends(release, R.STATE_PROMOTED)
+        ended = await until(lambda: kept.get("p1"), lambda p: p.final, "an end", 60)
+    finally:
+        for instance in instances:
+            instance.kill()
+    assert (ended.phase, ended.job) == (Stage.SUCCEEDED, begun.job)
+    assert len(world.releases) == 1
+
+
+def _instance(consul_url: str, database_url: str, folder: Path) -> Process:
+    module = "tests.integration.trainer.pipelines.instance"
+    command = [sys.executable, "-m", module, consul_url, database_url, str(folder)]
+    return Process(command, folder / "instance.log", name=folder.name, cwd=CHECKOUT)
+
+
+def _kill_leader(instances: list[Process]) -> None:
+    (leader,) = [i for i in instances if i.alive and "leading" in i.log.read_text()]
+    leader.kill()
 
 
 async def _nothing(_: Trainer) -> None:

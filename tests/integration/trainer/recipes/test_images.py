@@ -80,7 +80,9 @@ def test_folders_of_coloured_pictures(tmp_path: Path) -> None:
             pixels = np.clip(np.array(colour) + random.normal(0, 30, (12, 16, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
 
-    run, product = trained(tmp_path / "pictures", tmp_path / "out", **SMALL | {"batch": 8, "epochs": 6}, shift=2, flip=True)
+    run, product = trained(
+        tmp_path / "pictures", tmp_path / "out", **SMALL | {"batch": 8, "epochs": 6}, shift=2, flip=True
+    )
 
     test = run.table("test")
     assert product.classes == ("grass", "sky")

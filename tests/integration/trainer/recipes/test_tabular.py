@@ -71,7 +71,13 @@ def estimator(library: str) -> Any:
     """As a script would make it: the recipe's defaults in the library's own words."""
     if library == "sklearn":
         return HistGradientBoostingClassifier(max_iter=40, l2_regularization=1, early_stopping=False, random_state=SEED)
-    same = {"n_estimators": 40, "learning_rate": 0.1, "reg_lambda": 1, "random_state": SEED, "n_jobs": 1}
+    same: dict[str, Any] = {
+        "n_estimators": 40,
+        "learning_rate": 0.1,
+        "reg_lambda": 1,
+        "random_state": SEED,
+        "n_jobs": 1,
+    }
     if library == "xgboost":
         return xgboost.XGBClassifier(**same, tree_method="hist")
     return lightgbm.LGBMClassifier(**same, verbose=-1, deterministic=True, force_row_wise=True)

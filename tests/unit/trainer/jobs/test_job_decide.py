@@ -121,7 +121,6 @@ def test_the_silence_of_the_engine_is_no_loss_and_starts_nothing() -> None:
         (Seen(100.0, BLUE), Cause.WORKER_LOST),
         (Seen(100.0, {"green": BLUE["blue"]}), Cause.NODE_LOST),
         (Seen(100.0, BLUE, since=50.0), Cause.TRAINER_LOST),
-        (Seen(500.0, BLUE, since=50.0), Cause.WORKER_LOST),
     ],
 )
 def test_processes_that_are_gone_are_missed_and_the_cause_is_named(seen: Seen, cause: Cause) -> None:

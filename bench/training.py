@@ -1,0 +1,163 @@
+"""What a job costs beside the same loop under plain torchrun, and what a killed worker costs.
+
+The same file is trained by torchrun and as a bundle by the platform, with one worker and with two: a convolutional
+network on random pictures, DDP, a checkpoint every 50 steps. Steady steps are those after the first tenth, without
+those that keep a checkpoint; each step's time is taken in the worker itself. Rounds alternate which goes first.
+
+    make bench BENCH=training
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from bmase import Client
+from bmase.core.jobs import job
+from bmase.trainer.v1 import trainer_pb2 as pb
+
+from bench.support import results
+from infra.local.place import CHECKOUT
+from tests.support import jobs
+from tests.support.suite import Suite
+
+CODE = CHECKOUT / "bench" / "support" / "training_loop.py"
+EVERY = 50
+
+
+def torchrun(folder: Path, workers: int, steps: int) -> dict[str, Any]:
+    """The loop's own figures."""
+    out = folder / f"plain-{time.monotonic_ns()}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT / "sdk")}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
+    begun = time.time()
+    subprocess.run([*command, str(CODE), str(out), str(steps), str(EVERY)], check=True, env=environment, cwd=folder)
+    return _figures(json.loads((out / "0" / "figures.json").read_text()), begun)
+
+
+def platform(client: Client, digest: str, workers: int, steps: int, name: str) -> dict[str, Any]:
+    """The same of a job."""
+    begun = time.time()
+    made = client.jobs.create(_job(name, digest, workers, steps))
+    seen = jobs.ended(client, made.name, timeout=900)
+    if not seen.version:
+        raise RuntimeError(f"the job did not succeed: {seen.message}")
+    with tempfile.TemporaryDirectory() as folder:
+        (file,) = client.pull_evidence(name, None, folder, "figures.json")
+        return _figures(json.loads(file.read_text()), begun)
+
+
+def recovery(client: Client, digest: str) -> dict[str, float]:
+    """A worker of two is killed in the middle: seconds until a step beyond is told, and steps that were done twice."""
+    made = client.jobs.create(_job("recovered", digest, 2, 400))
+    jobs.until(
+        client, made.name, lambda seen: seen.progress.step > 3 * EVERY and bool(seen.checkpoints), "under way", 600
+    )
+    victim = jobs.pids(client, made.name)[-1]
+    reached = client.jobs.get(made.name).progress.step
+    killed = time.time()
+    os.kill(victim, signal.SIGKILL)
+    again = 0.0
+    for event in client.jobs.watch(made.name, kinds=[pb.WatchJobRequest.KIND_METRICS]):
+        if event.WhichOneof("event") == "metrics":
+            if event.attempt == 1:
+                reached = max(reached, event.metrics.step)
+            elif not again:
+                again = event.time.ToMicroseconds() / 1e6
+    seen = client.jobs.get(made.name)
+    return {"seconds": again - killed, "lost": reached - seen.attempts[1].from_step}
+
+
+def _job(name: str, digest: str, workers: int, steps: int) -> pb.Job:
+    return job(
+        name,
+        bundle=digest,
+        entry_point="training_loop:main",
+        parameters={"steps": steps, "every": EVERY},
+        workers=workers,
+        cpus=1,
+        time_limit=timedelta(hours=1),
+    )
+
+
+def _figures(found: dict[str, Any], begun: float) -> dict[str, Any]:
+    """Seconds of a steady step, of one that keeps a checkpoint, and until the loop began."""
+    steps = found["seconds"][len(found["seconds"]) // 10 :]
+    first = len(found["seconds"]) - len(steps)
+    kept = [s for at, s in enumerate(steps, first + 1) if at % EVERY == 0]
+    plain = [s for at, s in enumerate(steps, first + 1) if at % EVERY]
+    return {
+        "step": statistics.median(plain),
+        "mean": statistics.fmean(plain),
+        "kept": statistics.median(kept),
+        "whole": sum(steps) / len(steps),
+        "start": found["began"] - begun,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=400)
+    given = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {key: [] for key in ("plain1", "plain2", "ours1", "ours2")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        suite = Suite(folder / "data", nodes=("blue",), settings="[trainer]\ncheckpoint_seconds = 3600\n", trains=True)
+        try:
+            client = suite.up().client
+            digest = jobs.bundle(client, folder, CODE.read_text(), "training_loop.py")
+            for turn in range(given.rounds):
+                for workers in (1, 2):
+                    order = [
+                        lambda w=workers: found[f"plain{w}"].append(torchrun(folder, w, given.steps)),
+                        lambda w=workers, t=turn: found[f"ours{w}"].append(
+                            platform(client, digest, w, given.steps, f"round{t}-{w}")
+                        ),
+                    ]
+                    for each in order if turn % 2 == 0 else reversed(order):
+                        each()
+                print(f"round {turn + 1}: " + _row({key: each[-1] for key, each in found.items()}), flush=True)
+            recovered = recovery(client, digest)
+        finally:
+            suite.down()
+    _tell(found, recovered)
+
+
+def _row(figures: dict[str, dict[str, Any]]) -> str:
+    told = (
+        f"{key} {each['step'] * 1000:.1f} ms a step, begun after {each['start']:.1f} s" for key, each in figures.items()
+    )
+    return ", ".join(told)
+
+
+def _tell(found: dict[str, list[dict[str, Any]]], recovered: dict[str, float]) -> None:
+    def median(key: str, what: str) -> float:
+        return statistics.median(each[what] for each in found[key])
+
+    document = {
+        "overhead_ratio": round(median("ours1", "step") / median("plain1", "step"), 4),
+        "overhead_ratio_two_workers": round(median("ours2", "step") / median("plain2", "step"), 4),
+        "start_s": round(median("ours1", "start"), 2),
+        "start_plain_s": round(median("plain1", "start"), 2),
+        "recover_s_after_worker_kill": round(recovered["seconds"], 2),
+        "lost_steps": int(recovered["lost"]),
+        "checkpoint_every_steps": EVERY,
+        "checkpoint_stall_ratio": round(median("ours1", "whole") / median("ours1", "mean"), 4),
+        "two_workers_against_one": round(median("ours1", "step") / median("ours2", "step"), 3),
+    }
+    results.finish("training", document)
+
+
+if __name__ == "__main__":
+    main()
