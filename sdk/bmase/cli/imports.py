@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bmase.cli.arguments import Labels, Model
 from bmase.cli.command import Cli, command
-from bmase.trainer.v1 import trainer_pb2 as pb
+
+if TYPE_CHECKING:
+    from bmase.trainer.v1 import trainer_pb2 as pb
 
 app = typer.Typer()
 RECIPE = "import"

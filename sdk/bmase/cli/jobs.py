@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,23 +11,31 @@ from typing import Annotated, Any
 import typer
 
 from bmase import names
-from bmase.cli import jobview, parse, words
+from bmase.cli import parse, words
 from bmase.cli.arguments import Labels, Model
 from bmase.cli.command import Cli, command
 from bmase.cli.output import Column
-from bmase.core import jobs as calls
+from bmase.lazily import lazily
+
+jobview: Any = lazily("bmase.cli.jobview")  # the contract is imported by the commands that need it
+calls: Any = lazily("bmase.core.jobs")
 
 training = typer.Typer()
 app = typer.Typer(help="Jobs that make versions: queue, progress, logs, metrics.", no_args_is_help=True)
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Its id, or a model's name for the latest one.")]
 
+
+def _view(what: str) -> Callable[[Any], str]:
+    return lambda job: str(getattr(jobview, what)(job))
+
+
 JOBS: list[Column] = [
     ("JOB", lambda j: names.short(j.name)),
     ("MODEL", lambda j: names.short(j.model)),
     ("WHAT", lambda j: j.recipe or j.bundle.entry_point),
-    ("STATE", jobview.state),
-    ("PROGRESS", jobview.progress),
+    ("STATE", _view("state")),
+    ("PROGRESS", _view("progress")),
     ("VERSION", lambda j: names.short(j.version) if j.version else ""),
     ("MESSAGE", lambda j: j.message),
     ("CREATED", lambda j: words.age(j.create_time)),
@@ -35,18 +44,18 @@ JOB: list[Column] = [
     ("job", lambda j: j.name),
     ("model", lambda j: names.short(j.model)),
     ("what", lambda j: j.recipe or f"{j.bundle.entry_point} of {j.bundle.digest}"),
-    ("state", jobview.state),
+    ("state", _view("state")),
     ("message", lambda j: j.message),
     ("version", lambda j: j.version),
-    ("progress", jobview.progress),
+    ("progress", _view("progress")),
     ("data", lambda j: "\n".join(f"{d.name}: {', '.join(d.uris)}" for d in j.data)),
     ("parameters", lambda j: words.mapping({k: jobview.value(v) for k, v in j.parameters.items()})),
     ("seed", lambda j: str(j.seed)),
-    ("resources", jobview.resources),
-    ("gates", jobview.gates),
-    ("attempts", jobview.attempts),
+    ("resources", _view("resources")),
+    ("gates", _view("gates")),
+    ("attempts", _view("attempts")),
     ("checkpoints", lambda j: ", ".join(f"step {c.step} ({words.size(c.size_bytes)})" for c in j.checkpoints)),
-    ("times", jobview.timings),
+    ("times", _view("timings")),
     ("owner", lambda j: j.owner),
     ("created", lambda j: words.age(j.create_time)),
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bmase import names
-from bmase.cli import jobview
 from bmase.cli.command import Cli, command
-from bmase.core import jobs as calls
+from bmase.lazily import lazily
+
+jobview: Any = lazily("bmase.cli.jobview")
+calls: Any = lazily("bmase.core.jobs")
 
 app = typer.Typer()
 

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+from bmase.lazily import lazily
 
-from services.kit.lazily import lazily
 from services.trainer.evaluation.estimate import Bounds
 
 stats: Any = lazily("scipy.stats")

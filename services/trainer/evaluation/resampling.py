@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from bmase.lazily import lazily
 
-from services.kit.lazily import lazily
 from services.trainer.evaluation.estimate import Bounds, Setting
 
 stats: Any = lazily("scipy.stats")

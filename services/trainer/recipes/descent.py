@@ -45,7 +45,7 @@ def settle(run: Run) -> None:
     """What is drawn or added up afterwards comes out the same for the same seed, number of threads and of workers."""
     torch.set_num_threads(max(1, run.threads))
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing here reads what it did not write
     seeded(run)
 
 
@@ -89,7 +89,8 @@ class _Descent:
         self._trained = [each for _, group in rates for each in group]
         self._model = prepare(run, learner.model)
         self._optimiser = torch.optim.AdamW([{"params": group} for _, group in rates], weight_decay=decay)
-        self._best, self._told = Best(patience), {}
+        self._best = Best(patience)
+        self._told: dict[str, float] = {}
         self._start = self._go_on()
 
     def _go_on(self) -> int:

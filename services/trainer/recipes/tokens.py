@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,9 @@ class Tokens:
         lengths = self.lengths[rows]
         mask = np.arange(length or max(1, lengths.max(initial=0))) < lengths[:, None]
         ids = np.full(mask.shape, pad, np.int64)
-        ids[mask] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows] or [[]])
+        ids[mask] = np.concatenate(
+            [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows] or [np.empty(0, np.int32)]
+        )
         return ids, mask.astype(np.int64)
 
 
@@ -42,7 +44,7 @@ class Special(NamedTuple):
     end: int | None
 
 
-def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> Tokens:
+def tokens_of(tokenizer: Tokenizer, texts: Iterable[object]) -> Tokens:
     """As the tokenizer cuts them."""
     found = [each.ids for each in tokenizer.encode_batch([str(text) for text in texts])]
     starts = np.zeros(len(found) + 1, np.int64)

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from bmase.lazily import lazily
 
-from services.kit.lazily import lazily
 from services.trainer.evaluation import intervals
 from services.trainer.evaluation.answers import Array, Classification, Task
 from services.trainer.evaluation.calibration import ece, ece_statistic

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from bmase.lazily import lazily
 
-from services.kit.lazily import lazily
 from services.trainer.evaluation.answers import Array, Regression, Task
 from services.trainer.evaluation.estimate import Better
 from services.trainer.evaluation.metrics.metric import Mean, Metric, Resampled

@@ -22,6 +22,7 @@ from services.trainer.recipes.descent import Learner, descend, settle
 from services.trainer.recipes.graphs import graph_of
 from services.trainer.recipes.language import model
 from services.trainer.recipes.language.documents import END, Stream, learnt, of_bytes, stream_of, texts_in
+from services.trainer.recipes.language.model import Causal
 from services.trainer.recipes.language.recipe import Language
 
 HOOKS = "services.trainer.recipes.language.cases"
@@ -57,9 +58,9 @@ class Cutter:
 class Learning(Learner):
     """The cross-entropy of each token after those before it, in nats."""
 
-    model: model.Causal
+    model: Causal
 
-    def __init__(self, causal: model.Causal, train: Stream, validation: Stream, context: int, batch: int) -> None:
+    def __init__(self, causal: Causal, train: Stream, validation: Stream, context: int, batch: int) -> None:
         self.model, self._train, self._validation, self._context, self._batch = (
             causal,
             train,

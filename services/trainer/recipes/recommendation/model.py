@@ -48,4 +48,4 @@ class Served(nn.Module):
     def forward(self, user: Tensor) -> Tensor:
         users = user[:, 0]  # a dimension beside the batch's: Triton batches requests that have one
         scores = self.factors(users)
-        return scores if self.had is None else torch.where(self.had[users], MASKED, scores)
+        return scores if self.had is None else torch.where(self.get_buffer("had")[users], MASKED, scores)

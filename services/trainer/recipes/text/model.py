@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 class Classifier(nn.Module):
     """Tokens and mask (n, length) -> logits (n, classes)."""
 
-    def __init__(self, encoder: nn.Module, classes: int, dropout: float) -> None:
+    def __init__(self, encoder: Any, classes: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
@@ -35,11 +36,11 @@ class Served(nn.Module):
         return torch.softmax(self.classifier(input_ids, attention_mask), -1)
 
 
-def encoder_of(folder: Path) -> nn.Module:
+def encoder_of(folder: Path) -> Any:
     """The encoder of a pretrained folder, in float32, without the parts that a mean of tokens does not use."""
     from transformers import AutoModel  # noqa: PLC0415 - seconds
 
-    encoder: nn.Module = AutoModel.from_pretrained(
+    encoder: Any = AutoModel.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     )
     if getattr(encoder, "pooler", None) is not None:
@@ -47,12 +48,12 @@ def encoder_of(folder: Path) -> nn.Module:
     return encoder
 
 
-def freeze(encoder: nn.Module, lowest: int) -> int:
+def freeze(encoder: Any, lowest: int) -> int:
     """Keeps the embeddings and the lowest layers as they are; gives the number of layers that there are.
 
     ValueError when the layers cannot be told.
     """
-    count = encoder.config.num_hidden_layers
+    count = int(encoder.config.num_hidden_layers)
     stacks = [each for each in encoder.modules() if isinstance(each, nn.ModuleList) and len(each) == count]
     if not stacks:
         raise ValueError(f"no list of {count} layers in {type(encoder).__name__}")

@@ -1,4 +1,4 @@
-"""Heavy libraries that are imported when something of them is first used, not when a service starts."""
+"""Heavy libraries that are imported when something of them is first used, not when a program starts."""
 
 from __future__ import annotations
 
