@@ -145,7 +145,7 @@ class _Descent:
         return self._told
 
     def _report(self, step: int, **metrics: float) -> None:
-        self._run.report(step, total=self._plan.steps, epoch=step / self._plan.steps_per_epoch, **metrics)
+        self._run.report(step, total=self._plan.steps, epoch=step / self._plan.steps_per_epoch, **metrics)  # type: ignore[arg-type]
 
 
 def judged(run: Run, learner: Learner) -> dict[str, float]:

@@ -104,7 +104,7 @@ def _cutter(asked: Language, texts: list[str]) -> Cutter:
     where, parameter = (asked.model, "model") if asked.model else (asked.tokenizer, "tokenizer")
     if not where:
         tokenizer = learnt(texts, asked.vocabulary) if asked.vocabulary else of_bytes()
-        return Cutter(tokenizer, tokenizer.token_to_id(END))
+        return Cutter(tokenizer, int(tokenizer.token_to_id(END) or 0))
     folder = folders.located(where, parameter, weights=bool(asked.model))
     tokenizer, special = tokens.from_pretrained(folder)
     end = special.end if special.end is not None else special.pad
