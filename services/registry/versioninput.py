@@ -20,7 +20,7 @@ MAX_PARAMETERS = 64 * 1024  # bytes of lineage.parameters as JSON: they are answ
 MAX_EVIDENCE = 200
 EVIDENCE_FOLDER = "evidence/"
 MAX_PATH = 255
-_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,62}")
 _BACKEND = re.compile(r"[a-z0-9_-]{0,63}")
 
 
@@ -202,7 +202,7 @@ class VersionInput(BaseModel):
     def _metrics(cls, value: dict[str, float]) -> dict[str, float]:
         if len(value) > 256 or any(_METRIC.fullmatch(key) is None for key in value):
             raise refuse(
-                "bound", "must have at most 256 entries with keys of 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-'"
+                "bound", "must have at most 256 entries with keys of 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-', '@'"
             )
         if not all(math.isfinite(number) for number in value.values()):
             raise refuse("bound", "must be finite numbers")

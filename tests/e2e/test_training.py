@@ -108,7 +108,7 @@ def _language(folder: Path) -> dict[str, Any]:
         "recipe": "language-model",
         "data": {"data": str(_reviews(folder, 200))},
         "parameters": {"layers": 1, "width": 32, "heads": 2, "context": 64, "epochs": 2},
-        "gates": ["perplexity <= 60"],
+        "gates": ["perplexity <= 200"],
     }
 
 

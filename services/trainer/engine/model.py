@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +46,22 @@ class OnnxModel:
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs for all rows; the numbers are given in the types that the file wants."""
         rows = len(next(iter(inputs.values())))
-        parts = [self._run({n: a[at : at + BATCH] for n, a in inputs.items()}) for at in range(0, rows, BATCH)]
-        return {name: _joined([part[at] for part in parts]) for at, name in enumerate(self.outputs)}
+        return joined([self._run({n: a[at : at + BATCH] for n, a in inputs.items()}) for at in range(0, rows, BATCH)])
 
-    def _run(self, inputs: Arrays) -> list[np.ndarray]:
-        found: list[np.ndarray] = self._session.run(None, {n: self._typed(n, a) for n, a in inputs.items()})
-        return found
+    def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        found = self._session.run(None, {n: self._typed(n, a) for n, a in inputs.items()})
+        return dict(zip(self.outputs, found, strict=True))
 
     def _typed(self, name: str, array: np.ndarray) -> np.ndarray:
         if array.ndim == 1 and self._ranks.get(name) == 2:  # a column for a tensor (rows, 1)
             array = array[:, np.newaxis]
         wanted = self._dtypes.get(name)
         return array if wanted is None or array.dtype == wanted else array.astype(wanted)
+
+
+def joined(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:
+    """The outputs of all batches."""
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -14,8 +14,8 @@ from services.trainer.jobs.state import Cause, Checkpoint, Job, Phase, Progress,
 
 LONGEST_LINE = 4000
 MAX_VALUES = 256
-METRIC_RULE = "must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-', and begin with a letter or digit"
-_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+METRIC_RULE = "must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '/', '-', '@', and begin with a letter or digit"
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,62}")
 TRAINER = -1  # of `LogLine.worker`
 
 
