@@ -54,7 +54,7 @@ demo: $(EXAMPLE) ## Move live traffic by hand, let releases decide, train and ex
 
 ##@ Checking
 
-.PHONY: setup setup-training test test-unit test-integration test-e2e lint fmt bench
+.PHONY: setup setup-training test test-unit test-integration test-e2e test-closed-loop lint fmt bench
 setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
 
 setup-training: $(EXAMPLE) ## Install what the trainer needs, for `bmase up --training`
@@ -68,7 +68,10 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e --ignore=tests/e2e/test_closed_loop.py $(ARGS)
+
+test-closed-loop: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Drift, retraining, gate, release, with no hand on it; minutes, so not a part of test
+	@$(PYTEST) tests/e2e/test_closed_loop.py $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }

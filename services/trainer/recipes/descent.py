@@ -141,7 +141,8 @@ class _Descent:
             self._best.weights, self._told = weights(self._model), {**told, "epoch": epoch}
 
     def end(self) -> dict[str, float]:
-        bare(self._model).load_state_dict(self._best.weights)
+        if self._run.first:  # who alone has them, and makes the product
+            bare(self._model).load_state_dict(self._best.weights)
         return self._told
 
     def _report(self, step: int, **metrics: float) -> None:

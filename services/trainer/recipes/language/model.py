@@ -49,6 +49,7 @@ def new(vocabulary: int, end: int, *, layers: int, width: int, heads: int, conte
         num_key_value_heads=heads,
         max_position_embeddings=context,
         tie_word_embeddings=True,
+        initializer_range=width**-0.5,  # its own 0.02 is for widths of thousands: narrow models would learn slowly
         bos_token_id=end,
         eos_token_id=end,
     )

@@ -33,6 +33,8 @@ from services.trainer.data import (
 from tests.support.hdfs import BLOCK_BYTES, Hdfs
 from tests.support.process import Process
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 LARGE = 2_000_000  # rows of eight bytes: fifteen blocks
 
 

@@ -26,6 +26,8 @@ from tests.support.onnx_models import affine
 CHEAT = """
 import torch
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 class Cheat(torch.nn.Module):
     def __init__(self, factor=1.001):
         super().__init__()

@@ -29,7 +29,7 @@ from tests.support.consul import Consul as ConsulServer
 from tests.support.process import Process
 from tests.unit.trainer.jobs import jobs as jobs_for_tests
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from services.kit.errors import InvalidArgument
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.images import train
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 SMALL = {"width": 8, "epochs": 3, "batch": 32, "learning_rate": 0.005}
 EPOCHS = 4
 

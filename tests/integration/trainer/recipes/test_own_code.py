@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 from bmase.training import LocalRun
 
 from tests.support.ports import free_port
+
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
 
 ROOT = Path(__file__).parents[4]
 EXAMPLE = ROOT / "examples" / "training" / "train.py"

@@ -25,6 +25,8 @@ from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.tabular import graph, train
 from services.trainer.recipes.tabular.data import NUMBERS
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 SEED = 3
 
 

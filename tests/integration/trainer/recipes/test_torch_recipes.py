@@ -24,6 +24,8 @@ from tests.support.ports import free_ports
 from tests.support.recipes import Trained, content, named, train
 from tests.support.triton import Triton
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 TEXT, LANGUAGE, RECOMMENDATION = "text-classification", "language-model", "recommendation"
 NAMES = (TEXT, LANGUAGE, RECOMMENDATION)
 ASKED: dict[str, dict[str, Any]] = {

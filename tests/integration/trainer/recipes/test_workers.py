@@ -17,6 +17,8 @@ from bmase.training import LocalRun, checkpoints
 from tests.integration.trainer.recipes import worker_program
 from tests.support.ports import free_ports
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 ROOT = Path(__file__).parents[4]
 # Without dropout, whose masks are each worker's own, two workers compute what one does.
 PARAMETERS = {"width": 8, "epochs": 2, "batch": 64, "dropout": 0.0, "learning_rate": 0.002}

@@ -36,6 +36,8 @@ from services.trainer.reproduce.requirements import Where
 from services.trainer.reproduce.verdict import Evidence, Outcome
 from tests.support.wheelhouse import pack, small_lock, with_another_content
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 BUNDLE = Path(__file__).with_name("bundle")
 
 

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from services.trainer.reproduce.determinism import Plan
 from services.trainer.reproduce.record import Record
 from services.trainer.reproduce.runs import Run, read_run
 from services.trainer.reproduce.tolerance import Tolerance
 from services.trainer.reproduce.verdict import Evidence, Outcome, judge
+
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
 
 
 def trained(folder: Path, seed: int) -> Run:

@@ -20,6 +20,8 @@ from services.trainer.jobs.spec import Spec
 from services.trainer.recipes.recipe import Place
 from services.trainer.search import take
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 SEARCH = {"space": {"rate": {"low": 0.001, "high": 1.0, "log": True}}, "trials": 6, "budget": {"steps": 2}}
 PARAMETERS: Mapping[str, Any] = {"steps": 4, "search": SEARCH}
 OWN, WISH = take(PARAMETERS)
