@@ -50,6 +50,7 @@ class Loop:
     async def _lead(self, fence: int) -> None:
         engine, since, seen = self._engine(), time.time(), -1
         try:
+            engine.open()
             await self._records.lead(fence)
             await engine.sweep()
             while await self._round(engine, fence, since):

@@ -14,6 +14,7 @@ from typing import Any
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
+from services.trainer.engine.archives import extract
 from services.trainer.engine.attempt import Attempt, Brought, Kept
 from services.trainer.engine.blobs import by_digest
 from services.trainer.engine.registry import Registry
@@ -118,7 +119,7 @@ def unpack_bundle(packed: Path, code: Path) -> None:
             return
         with tarfile.open(packed) as tar:
             _check_size(sum(each.size for each in tar))
-            tar.extractall(code, filter="data")
+            extract(tar, code)
     except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise DomainError(Reason.INVALID_FIELD, f"the bundle is no .tar.gz or .zip: {error}", field="bundle") from error
 

@@ -17,6 +17,7 @@ from services.trainer.engine import attempt as say
 from services.trainer.engine.assignment import Assignments, task
 from services.trainer.engine.blobs import Blobs
 from services.trainer.engine.calling import words
+from services.trainer.engine.cluster import Cluster
 from services.trainer.engine.embedded import EmbeddedRay
 from services.trainer.engine.process import Process
 from services.trainer.engine.registering import Registering, unavailable
@@ -61,14 +62,22 @@ class Engine:
         self._ray, self._blobs, self._machine, self._address = ray, blobs, machine, address
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._processes: dict[Key, Process] = {}
+        self._cluster = Cluster(address) if address else None
         self._closing = False
 
-    def nodes(self) -> Mapping[str, Amount]:
-        """What there is to hold."""
-        return {HERE: self._machine}
+    def open(self) -> None:
+        """Before anything else."""
+        if self._cluster is not None:
+            self._cluster.open()
 
-    def alive(self) -> frozenset[Key]:
-        """The attempts that are worked on."""
+    def nodes(self) -> Mapping[str, Amount]:
+        """What there is to hold: of this machine, or of the cluster."""
+        return {HERE: self._machine} if self._cluster is None else self._cluster.nodes or {}
+
+    def alive(self) -> frozenset[Key] | None:
+        """The attempts that are worked on; None while the cluster is silent."""
+        if self._cluster is not None and self._cluster.nodes is None:
+            return None
         return frozenset(key for key, work in self._running.items() if not work.done())
 
     def start(self, job: Job, fence: int) -> None:
@@ -97,6 +106,8 @@ class Engine:
             work.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
         await self._ray.close()
+        if self._cluster is not None:
+            await self._cluster.close()
 
     async def _attempt(self, job: Job, key: Key, fence: int) -> None:
         keep = _Keeper(self._records, job.id, key[1], fence, self._hub)

@@ -15,6 +15,7 @@ from bmase.reasons import Reason
 from bmase.training import Product
 
 from services.kit.errors import DomainError
+from services.trainer.engine.archives import extract
 
 PRODUCT = "product.json"
 MODEL, EVIDENCE = "model", "evidence"
@@ -43,9 +44,8 @@ def pack_folder(folder: Path, out: Path) -> None:
 
 def unpack(file: Path, folder: Path) -> None:
     """Below the folder and nowhere else."""
-    folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(file) as tar:
-        tar.extractall(folder, filter="data")
+        extract(tar, folder)
 
 
 def unpacked(folder: Path) -> Product:
