@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class TrainerServiceStub:
     """Names: jobs/{id}. A job waits in the queue until its owner's and its labels' quotas and the machines have room for it. Whatever
-    dies while it runs, it goes on from its last checkpoint. No program serves this yet: calls answer UNAVAILABLE.
+    dies while it runs, it goes on from its last checkpoint.
     """
 
     def __init__(self, channel):
@@ -75,7 +75,7 @@ class TrainerServiceStub:
 
 class TrainerServiceServicer:
     """Names: jobs/{id}. A job waits in the queue until its owner's and its labels' quotas and the machines have room for it. Whatever
-    dies while it runs, it goes on from its last checkpoint. No program serves this yet: calls answer UNAVAILABLE.
+    dies while it runs, it goes on from its last checkpoint.
     """
 
     def CreateJob(self, request, context):
@@ -174,7 +174,7 @@ def add_TrainerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class TrainerService:
     """Names: jobs/{id}. A job waits in the queue until its owner's and its labels' quotas and the machines have room for it. Whatever
-    dies while it runs, it goes on from its last checkpoint. No program serves this yet: calls answer UNAVAILABLE.
+    dies while it runs, it goes on from its last checkpoint.
     """
 
     @staticmethod
