@@ -12,6 +12,8 @@ import base64
 import hashlib
 import json
 import re
+import sys
+import sysconfig
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from importlib import metadata
@@ -89,13 +91,20 @@ def installed(
     `check`: read all their files instead of believing the list; those that `checks` knows are not read again.
     """
     using = (checks or Checks()) if check else None
-    found = metadata.distributions() if paths is None else metadata.distributions(path=list(paths))
+    found = metadata.distributions(path=list(_own_paths() if paths is None else paths))
     packages: dict[str, Package] = {}
     for distribution in found:
         name = distribution.metadata["Name"]
         if name and canonical(name) not in packages:
             packages[canonical(name)] = _package(distribution, canonical(name), using)
     return tuple(packages.values())
+
+
+def _own_paths() -> list[str]:
+    """Where imports are looked for, without what packages have put there of their own: Ray brings some along."""
+    sites = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    inside = [path for path in sys.path for site in sites if site in Path(path).resolve().parents]
+    return [path for path in sys.path if path not in inside]
 
 
 def canonical(name: str) -> str:

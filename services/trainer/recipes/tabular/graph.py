@@ -88,8 +88,11 @@ def _converted(estimator: Any, asked: Tabular, features: int) -> onnx.ModelProto
 
 
 def _settle(model: onnx.ModelProto) -> None:
-    """The converters say the lowest versions that will do. Operators of ai.onnx.ml 3 have all that 1 and 2 have."""
-    versions = {each.domain: each.version for each in model.opset_import} | {ML: ML_OPSET}
+    """The converters say the lowest versions that will do, each its own: with the same ones, models can be merged.
+
+    Operators of ai.onnx.ml 3 have all that 1 and 2 have, and those that the converters use are the same up to OPSET.
+    """
+    versions = {each.domain: each.version for each in model.opset_import} | {"": OPSET, ML: ML_OPSET}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(versions.items()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,13 @@ def test_a_package_is_read_once_and_again_only_when_a_file_changed(
 def test_a_file_of_checks_that_cannot_be_understood_knows_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "checked.json").write_text(content)
     assert Checks(tmp_path / "checked.json").known("x", "y") is None
+
+
+def test_what_a_package_brings_along_inside_itself_is_no_package_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendored = Path(sysconfig.get_path("purelib")) / "ray" / "thirdparty_files"
+    before = {each.name for each in installed(check=False)}
+    monkeypatch.syspath_prepend(str(vendored))
+    assert vendored.is_dir()
+    assert {each.name for each in installed(check=False)} == before
