@@ -4,13 +4,10 @@
 
 Models of every source, most of them trained on the spot, go through the recipe "import" as a job would run it: sandbox,
 conversion, comparison over all outputs and edge batches. `max` and `mean` are the worst over those, relative to the
-scale of
-the output they are of: the largest number that the original gives there for ordinary batches, or in that batch if
-that is
-larger. Probes that a model was told not to be judged on are left out of `max` and named. Latencies are medians for
-batches
-of 4 rows, one caller, one thread each: the original in this process, and a real Triton over gRPC on this machine.
-The last line is one JSON object. `worst_rel_diff` is the largest `max` of all models.
+scale of the output they are of: the largest number that the original gives there for ordinary batches, or in that batch
+if that is larger. Probes that a model was told not to be judged on are left out of `max` and named. Latencies are
+medians for batches of 4 rows, one caller, one thread each: the original in this process, and a real Triton over gRPC on
+this machine. The last line is one JSON object. `worst_rel_diff` is the largest `max` of all models.
 """
 
 from __future__ import annotations
