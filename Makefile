@@ -15,6 +15,9 @@ JOBS ?= 3
 # Whole suites wait more than they work; more than two at once and faults are seen late.
 E2E_JOBS ?= 2
 
+# Not a part of `make test`, which is to end within half an hour.
+LONG := tests/integration/trainer/recipes tests/e2e/test_closed_loop.py
+
 # What an installation depends on; when one of these changes, the next make installs again (seconds).
 INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh
 LOCAL := $(VENV)/.local
@@ -54,7 +57,7 @@ demo: $(EXAMPLE) ## Move live traffic by hand, let releases decide, train and ex
 
 ##@ Checking
 
-.PHONY: setup setup-training test test-unit test-integration test-e2e test-closed-loop lint fmt bench
+.PHONY: setup setup-training test test-unit test-integration test-e2e test-long lint fmt bench
 setup: $(DEV) $(VENV)/.runtime ## Install everything that a contributor needs
 
 setup-training: $(EXAMPLE) ## Install what the trainer needs, for `bmase up --training`
@@ -65,13 +68,13 @@ test-unit: $(DEV) ## Tests without sockets
 	@$(PYTEST) tests/unit --timeout=60 $(ARGS)
 
 test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
-	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(ARGS)
+	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(LONG:%=--ignore=%) $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e --ignore=tests/e2e/test_closed_loop.py $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(LONG:%=--ignore=%) $(ARGS)
 
-test-closed-loop: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Drift, retraining, gate, release, with no hand on it; minutes, so not a part of test
-	@$(PYTEST) tests/e2e/test_closed_loop.py $(ARGS)
+test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, and a closed loop with no hand on it
+	@$(PYTEST) $(LONG) $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }
