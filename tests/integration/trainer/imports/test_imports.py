@@ -23,10 +23,10 @@ from services.trainer.imports import sandbox
 from tests.support.imports import imported
 from tests.support.onnx_models import affine
 
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
+
 CHEAT = """
 import torch
-
-pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
 
 class Cheat(torch.nn.Module):
     def __init__(self, factor=1.001):
