@@ -113,6 +113,9 @@ async def create(records: JobRecords, spec: Spec, request_id: str = "", owner: s
 def check(spec: Spec) -> None:
     """What can be known before anything is done: recipe, parameters, sources, gates."""
     parse_all(spec.gates)
+    if spec.environment_digest is not None:
+        words = "cannot be chosen in this release: jobs run in the trainer's own environment, so leave it empty"
+        raise InvalidArgument([Violation("job.environment_digest", words)])
     if spec.bundle is not None:
         take(spec.parameters)
         return

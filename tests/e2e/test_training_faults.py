@@ -151,6 +151,7 @@ def test_bad_input_is_refused_before_anything_is_kept(client: Client, code: str)
             "accuracy",
         ),
         (jobs.job("m", bundle=code, entry_point="not an entry"), "entry_point"),
+        (pb.Job(model="models/m", recipe="tabular", environment_digest="sha256:" + "0" * 64), "environment_digest"),
     ]
     for wanted, words in wrong:
         with pytest.raises(InvalidArgument) as refused:
