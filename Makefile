@@ -18,6 +18,9 @@ E2E_JOBS ?= 2
 # Not a part of `make test`, which is to end within half an hour.
 LONG := tests/integration/trainer/recipes tests/e2e/test_closed_loop.py
 
+# Jobs take all there is of two cores: beside them, tests of faults would see these late.
+TRAINING := tests/e2e/test_training.py tests/e2e/test_training_faults.py
+
 # What an installation depends on; when one of these changes, the next make installs again (seconds).
 INPUTS := pyproject.toml sdk/pyproject.toml constraints.txt infra/setup/venv.sh
 LOCAL := $(VENV)/.local
@@ -71,7 +74,8 @@ test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
 	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(LONG:%=--ignore=%) $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(LONG:%=--ignore=%) $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
+	@$(PYTEST) $(TRAINING) $(ARGS)
 
 test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, and a closed loop with no hand on it
 	@$(PYTEST) $(LONG) $(ARGS)
