@@ -7,6 +7,8 @@ import contextlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import structlog
 from bmase.reasons import Reason
@@ -22,12 +24,13 @@ from services.trainer.engine.embedded import EmbeddedRay
 from services.trainer.engine.process import Process
 from services.trainer.engine.registering import Registering, unavailable
 from services.trainer.engine.stable import Stable
+from services.trainer.engine.telling import latest_progress
 from services.trainer.jobs import transitions
 from services.trainer.jobs.capacity import Amount
 from services.trainer.jobs.events import Event, LogLine, Metrics, Stream
 from services.trainer.jobs.journal import JobJournal
 from services.trainer.jobs.records import Change, JobRecords
-from services.trainer.jobs.state import Cause, Checkpoint, GateResult, Job, Phase, Progress
+from services.trainer.jobs.state import LOSSES, Cause, Checkpoint, GateResult, Job, Phase, Progress
 from services.trainer.jobs.transitions import IllegalMove, StaleAttempt
 from services.trainer.recipes.recipe import Place
 
@@ -38,6 +41,7 @@ AGAIN = 1.0  # seconds until a store that does not answer is asked again
 MOST_AT_ONCE = 500  # lines and metrics in one transaction
 
 Key = tuple[str, int]  # job and attempt
+Result = TypeVar("Result")
 
 
 class Engine:
@@ -158,15 +162,12 @@ class Engine:
         """Again and again while somebody does not answer: everything was done but for this."""
         while True:
             try:
-                return await self._registering.register(job, await self._stable_or_none(job))
+                return await self._registering.register(job, await self._stable.version(job.model))
             except DomainError as error:
                 if not unavailable(error):
                     raise
                 log.warning("not_registered", job=job.id, message=error.message)
                 await asyncio.sleep(AGAIN)
-
-    async def _stable_or_none(self, job: Job) -> int:
-        return await self._stable.version(job.model)
 
     async def _forget(self, job: str) -> None:
         """What was kept for further attempts of a job that has ended; what cannot be removed now is swept up later."""
@@ -257,7 +258,8 @@ class _Keeper:
             await self._records.change(self._job, change, self._fence)
 
 
-async def _kept(write: Callable[[], Awaitable[Job]]) -> Job:
+async def _kept(write: Callable[[], Awaitable[Result]]) -> Result:
+    """What was written; again and again while the store does not answer."""
     while True:
         try:
             return await write()
@@ -276,8 +278,8 @@ def _gone(job: Job, attempt: int, message: str, cause: Cause = Cause.WORKER_LOST
 
 
 def _ended(job: Job, attempt: int, cause: Cause, message: str) -> Job:
-    if cause in (Cause.WORKER_LOST, Cause.NODE_LOST):
-        return _gone(job, attempt, message) if job.stop else transitions.lost(job, attempt, time.time(), cause, message)
+    if cause in LOSSES:
+        return _gone(job, attempt, message, cause)
     return transitions.failed(job, attempt, time.time(), cause, message)
 
 
@@ -293,7 +295,7 @@ class _Heard:
     async def hear(self, batch: list[say.Said]) -> None:
         """In order; lines and metrics that follow each other are one transaction, and of progress the last counts."""
         chatter: list[Event] = []
-        for said in _last_progress(batch):
+        for said in latest_progress(batch):
             if event := _event(said, self._job.attempts[-1].number):
                 chatter.append(event)
                 continue
@@ -303,7 +305,8 @@ class _Heard:
 
     async def _append(self, chatter: list[Event]) -> None:
         while chatter:
-            await self._journal.append(self._job.id, chatter[:MOST_AT_ONCE])
+            some = chatter[:MOST_AT_ONCE]
+            await _kept(partial(self._journal.append, self._job.id, some))
             del chatter[:MOST_AT_ONCE]
             self._engine.told()
 
@@ -339,11 +342,6 @@ class _Heard:
             case say.Failed():
                 cause, message = said.cause, said.message
                 await self._keep.change(lambda job, at: _ended(job, at, cause, message))
-
-
-def _last_progress(batch: list[say.Said]) -> list[say.Said]:
-    last = max((at for at, said in enumerate(batch) if isinstance(said, say.Progressed)), default=-1)
-    return [said for at, said in enumerate(batch) if not isinstance(said, say.Progressed) or at == last]
 
 
 def _event(said: say.Said, attempt: int) -> Event | None:

@@ -45,7 +45,7 @@ class Teller:
         while True:
             gathered, ended = self._gather()
             if gathered:
-                self._send(_latest_progress(gathered))
+                self._send(latest_progress(gathered))
             if ended:
                 return
             time.sleep(EVERY)
@@ -64,7 +64,7 @@ class Teller:
         return found, said is None
 
 
-def _latest_progress(said: Sequence[Said]) -> list[Said]:
+def latest_progress(said: Sequence[Said]) -> list[Said]:
     """Of progress only the last word is of interest."""
     last = max((at for at, each in enumerate(said) if isinstance(each, Progressed)), default=-1)
     return [each for at, each in enumerate(said) if not isinstance(each, Progressed) or at == last]
