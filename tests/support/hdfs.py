@@ -14,6 +14,8 @@ from tests.support.process import Process
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 REPORTED = b"Successfully sent block report"
+STARTING = b"STARTUP_MSG: Starting NameNode"
+WRITABLE = b"Safe mode is OFF"
 USER = "bmase"
 BLOCK_BYTES = 1024 * 1024  # the least that a NameNode takes without another setting
 # Hadoop of 2017 on Java 17; small heaps and one compiler, for processes that live for seconds.
@@ -41,7 +43,8 @@ class Hdfs:
         self._datanodes = datanodes
         self._folder = folder
         self._webapps()
-        self.namenode = self._node("namenode", NAMENODE, {"dfs.namenode.name.dir": folder / "names"})
+        names = {"dfs.namenode.name.dir": folder / "names", "dfs.namenode.safemode.min.datanodes": datanodes}
+        self.namenode = self._node("namenode", NAMENODE, names)
         self.datanodes = [
             self._node(f"datanode-{n}", DATANODE, _of_datanode(folder / f"blocks-{n}", ports[3 * n : 3 * n + 3]))
             for n in range(datanodes)
@@ -56,11 +59,16 @@ class Hdfs:
         for process in stopped:
             process.start()
         self.namenode.wait_port(self.port, timeout=60)
+        self.namenode.wait_until(self._writable, "end of safe mode", timeout=60)
         for process in stopped:
             if process is not self.namenode:
                 # Before it has told the NameNode of its blocks, it neither takes nor gives any.
                 process.wait_until(lambda p=process: REPORTED in _log(p, said[p]), "report of its blocks", timeout=60)
         return self
+
+    def _writable(self) -> bool:
+        """Whether it takes files; the NameNode may have been started by others, after all DataNodes."""
+        return WRITABLE in _log(self.namenode, 0).rpartition(STARTING)[2]
 
     def put(self, path: str, content: bytes) -> str:
         """Writes a file anew; returns its URI."""

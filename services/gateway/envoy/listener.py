@@ -26,6 +26,7 @@ _HTTP = "envoy.extensions.filters.http."
 KIND = "envoy.config.listener.v3.Listener"
 NAME = "gateway"
 STATS_PREFIX = "bmase"
+NOBODY: Json = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def _manager(files: Files, filters: list[Json], limits: Limits, source: capture.
         # As an edge: x-envoy-* headers of clients, with which they could steer the router, are taken away.
         use_remote_address=True,
         skip_xff_append=True,
-        internal_address_config={"unix_sockets": False},
+        # Without any range, Envoy 1.40 took loopback for internal and left clients there these headers.
+        internal_address_config={"cidr_ranges": [NOBODY]},
         server_header_transformation="PASS_THROUGH",
         generate_request_id=False,
         stream_idle_timeout=seconds(limits.stream_idle),

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.runtime.layout import CHECKOUT
+
+pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
 
 WORKER = """
 import json, sys
@@ -19,8 +23,6 @@ from bmase.training.local import LocalRun
 from services.trainer.search import take
 from services.trainer.search.searching import Search
 from services.trainer.search.together import together
-
-pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other tests
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
