@@ -22,7 +22,7 @@ from services.trainer.jobs.records import LEADER, JobRecords
 log = structlog.get_logger(__name__)
 
 NAP = 1.0
-CALM = 0.1  # between two rounds: what a driver says comes often
+CALM = 0.3  # between two rounds: what a driver says comes often, and a round costs CPU of the trainings
 
 
 class Loop:

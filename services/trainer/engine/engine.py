@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 HERE = "local"  # the node's name when Ray is our own
 AGAIN = 1.0  # seconds until a store that does not answer is asked again
 MOST_AT_ONCE = 500  # lines and metrics in one transaction
+CALM = 0.2  # seconds between two transactions of what a driver says
 
 Key = tuple[str, int]  # job and attempt
 Result = TypeVar("Result")
@@ -375,6 +376,7 @@ async def _batches(said: AsyncIterator[say.Said]) -> AsyncIterator[list[say.Said
             ended = None in batch
             if found := [each for each in batch if each is not None]:
                 yield found
+                await asyncio.sleep(CALM)
         await reader
     finally:
         reader.cancel()

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from services.trainer.engine.attempt import Logged, Progressed, Said
 
-EVERY = 0.1  # seconds between two sendings
+EVERY = 0.4  # seconds between two sendings: each costs CPU that a training on the same node could have
 MOST = 10_000  # waiting; log lines beyond are dropped and counted, as a job that prints in a loop harms only itself
 
 Send = Callable[[Sequence[Said]], None]
