@@ -63,7 +63,7 @@ class Loop:
         """False when another instance leads."""
         try:
             jobs = await self._records.unfinished()
-            seen = Seen(time.time(), engine.nodes(), engine.alive(), since)
+            seen = Seen(time.time(), engine.nodes(), engine.alive(), since, engine.silence)
             plan = decide(jobs, seen, self._quotas)
             self.waits, self.phases = plan.waits, Counter(job.phase.value for job in jobs)
             for decision in plan.decisions:

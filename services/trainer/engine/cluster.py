@@ -30,6 +30,7 @@ class Cluster:
         self._nodes: dict[str, Amount] = {}
         self._heard = -SILENT_AFTER
         self._task: asyncio.Task[None] | None = None
+        self.problem = ""  # why it is silent, in its own words; "" when it says nothing
 
     def open(self) -> None:
         """Begins to ask."""
@@ -49,7 +50,7 @@ class Cluster:
     async def _run(self) -> None:
         while True:
             await self._ask()
-            log.warning("cluster_silent", address=self._address)
+            log.warning("cluster_silent", address=self._address, problem=self.problem)
             await asyncio.sleep(AGAIN)
 
     async def _ask(self) -> None:
@@ -64,8 +65,11 @@ class Cluster:
         assert process.stdout is not None
         try:
             while line := await process.stdout.readline():
-                self._nodes = {name: Amount(**amount) for name, amount in json.loads(line).items()}
-                self._heard = time.monotonic()
+                told = json.loads(line)
+                self.problem = told.get("problem", "")
+                if "nodes" in told:
+                    self._nodes = {name: Amount(**amount) for name, amount in told["nodes"].items()}
+                    self._heard = time.monotonic()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

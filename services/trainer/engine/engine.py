@@ -84,6 +84,14 @@ class Engine:
             return None
         return frozenset(key for key, work in self._running.items() if not work.done())
 
+    @property
+    def silence(self) -> str:
+        """What is told of a cluster that does not answer."""
+        if self._cluster is None:
+            return ""
+        words = f"the Ray cluster at {self._address} does not answer"
+        return f"{words}: {self._cluster.problem}" if self._cluster.problem else words
+
     def start(self, job: Job, fence: int) -> None:
         """Begins the attempt that the job has; what comes of it is kept."""
         assert job.attempt is not None

@@ -56,6 +56,7 @@ class Seen:
     nodes: Mapping[str, Amount] = field(default_factory=dict)
     alive: frozenset[tuple[str, int]] | None = frozenset()  # (job, attempt); None: the engine does not answer
     since: float = 0.0  # when this trainer began to look
+    silence: str = ""  # what is known of an engine that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class _Round:
 
     def _next(self, job: Job) -> Decision | Wait:
         if self._seen.alive is None:
-            return Wait(Why.ENGINE_SILENT, "the engine that runs jobs does not answer")
+            return Wait(Why.ENGINE_SILENT, self._seen.silence or "the engine that runs jobs does not answer")
         worker, count = of_worker(job.spec.resources), job.spec.resources.workers
         if impossible := self._never(job, worker, count):
             return impossible
