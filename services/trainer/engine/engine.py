@@ -193,7 +193,8 @@ class Engine:
     async def _drive(self, job: Job, key: Key, keep: _Keeper) -> _Heard:
         on_ray = task(job).place is Place.WORKERS and not job.product
         address = (self._address or await self._ray.address()) if on_ray else ""
-        folder = await self._assignments.prepare(job, key[1], address)
+        nodes = job.attempts[-1].workers if on_ray and self._address else {}
+        folder = await self._assignments.prepare(job, key[1], address, nodes)
         own_ray = self._ray.environment if on_ray and not self._address else {}
         process = Process(folder, own_ray, f"{job.id}-{key[1]}")
         self._processes[key] = process

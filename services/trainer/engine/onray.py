@@ -14,7 +14,8 @@ from services.trainer.data import Manifest
 from services.trainer.engine import loopback
 from services.trainer.engine.attempt import Attempt, Failed, Said
 from services.trainer.engine.driver import environment
-from services.trainer.engine.group import NAMESPACE, Group, Outcome
+from services.trainer.engine.group import NAMESPACE, Group, NodeGoneError, Outcome
+from services.trainer.engine.reach import refusal
 from services.trainer.jobs.state import Cause
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -22,6 +23,8 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 def train(attempt: Attempt, manifests: Mapping[str, Manifest], listen: Callable[[Sequence[Said]], None]) -> Outcome:
     """The outcome of the group's work; a cluster that cannot be reached is a loss, not a fault of the job."""
+    if problem := refusal(attempt.address):
+        return _lost(f"Ray cannot be reached at {attempt.address}: {problem}")
     loopback.stay(attempt.address)
     try:
         ray.init(
@@ -31,11 +34,13 @@ def train(attempt: Attempt, manifests: Mapping[str, Manifest], listen: Callable[
             configure_logging=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RayError, TimeoutError) as error:
+    except (RuntimeError, OSError, RayError) as error:
         return _lost(f"Ray cannot be reached at {attempt.address}: {' '.join(str(error).split())[:300]}")
     try:
         with Group(attempt, _environment(attempt)) as group:
             return group.work(manifests, listen)
+    except NodeGoneError as error:
+        return Outcome(failed=Failed(cause=Cause.NODE_LOST, message=str(error)))
     except (RayError, TimeoutError) as error:
         return _lost(" ".join(str(error).split())[:500])
     finally:
@@ -48,5 +53,5 @@ def _lost(message: str) -> Outcome:
 
 def _environment(attempt: Attempt) -> dict[str, str]:
     """Of the workers: what numeric libraries read only when they start, and where our code lies."""
-    path = os.pathsep.join(str(part) for part in (attempt.code, _ROOT, _ROOT / "sdk") if part)
+    path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk")])
     return {**environment(attempt), "PYTHONPATH": path}

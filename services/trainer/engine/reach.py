@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 PATIENCE = 2.0  # seconds; a machine that is off does not even refuse
 
@@ -17,3 +19,8 @@ def refusal(address: str, patience: float = PATIENCE) -> str:
         return f"no answer within {patience:g} s"
     except OSError as error:
         return (error.strerror or str(error)).lower()
+
+
+def raylet(node: Mapping[str, Any]) -> str:
+    """Where the daemon of one of `ray.nodes()` listens."""
+    return f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"

@@ -115,8 +115,10 @@ def _limits(job: Job, seen: Seen) -> Decision | None:
 
 def _fate(job: Job, seen: Seen) -> Decision | None:
     attempt = job.attempt
-    if attempt is None or seen.alive is None:
+    if attempt is None:
         return None
+    if seen.alive is None:  # a wish to stop needs no answer: the driver that is ended for it is a process of ours
+        return Decision(Act.STOP, job, job, job.stop.message) if job.stop else None
     if _there(job, attempt, seen):
         return Decision(Act.STOP, job, job, job.stop.message) if job.stop else None
     cause, words = _loss(attempt, seen)
