@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from services.trainer.engine.blobs import Blobs
 from services.trainer.engine.calling import CodeFailedError, call, guarded, words
 from services.trainer.engine.reach import raylet, refusal
 from services.trainer.engine.run import JobRun
+from services.trainer.engine.scratch import scratch
 from services.trainer.engine.telling import Teller, told
 from services.trainer.jobs.state import Cause
 from services.trainer.reproduce.determinism import apply
@@ -53,14 +53,6 @@ class NodeGoneError(Exception):
     """A machine on which the workers are, or are to be, does not answer."""
 
 
-@dataclass(frozen=True)
-class Seat:
-    """Where a worker is: Ray's id of its node, and where rank 0 is to be met by the others."""
-
-    node: str
-    meet: str
-
-
 class Mailbox:
     """Where workers say something and the driver listens; on the driver's node, so that no other's loss ends it."""
 
@@ -81,24 +73,27 @@ class Worker:
     def __init__(self, attempt: Attempt, rank: int, mailbox: Any) -> None:
         self._attempt, self._rank, self._mailbox = attempt, rank, mailbox
 
-    def seat(self) -> Seat:
-        """Also proves that the process is there."""
+    def node(self) -> str:
+        """Where it is, by Ray's id."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def address(self) -> str:
+        """Where rank 0 is to be met by the others."""
         host = ray.util.get_node_ip_address()
         with socket.socket() as found:
             found.bind((host, 0))
-            port = found.getsockname()[1]
-        return Seat(ray.get_runtime_context().get_node_id(), f"tcp://{host}:{port}")
+            return f"tcp://{host}:{found.getsockname()[1]}"
 
     def work(self, manifests: Mapping[str, Manifest], meet: str) -> Outcome:
         """The job's code, to its end."""
-        with tempfile.TemporaryDirectory(prefix="bmase-worker-") as folder:
+        with scratch() as folder:
             try:
-                bundle.receive(self._attempt, Blobs(self._attempt.blobs), Path(folder))
+                bundle.receive(self._attempt, Blobs(self._attempt.blobs), folder)
             except DomainError as error:
                 if error.reason is Reason.ARTEFACT_NOT_FOUND:
                     return Outcome(failed=Failed(cause=Cause.ERROR, message=words(error)))
                 raise
-            own = Path(folder) / "own"
+            own = folder / "own"
             own.mkdir()
             return self._work(manifests, meet, own)
 
@@ -184,9 +179,10 @@ class Group:
 
     def work(self, manifests: Mapping[str, Manifest], listen: Callable[[Sequence[Said]], None]) -> Outcome:
         """Until all have ended, or one has failed; `listen` hears what is said."""
-        seats: list[Seat] = ray.get([worker.seat.remote() for worker in self._workers])
+        nodes: list[str] = ray.get([worker.node.remote() for worker in self._workers])
+        meet = ray.get(self._workers[0].address.remote())
         shared = ray.put(dict(manifests))
-        refs = [worker.work.remote(shared, seats[0].meet) for worker in self._workers]
+        refs = [worker.work.remote(shared, meet) for worker in self._workers]
         ended: dict[int, Outcome] = {}
         deadline = float("inf")
         while len(ended) < len(refs) and time.monotonic() < deadline:
@@ -198,7 +194,7 @@ class Group:
             if told := next((said for said in heard if isinstance(said, Failed)), None):
                 return Outcome(failed=told)
             if deadline == float("inf") and any(outcome.failed for outcome in ended.values()):
-                _check(seat.node for seat in seats)  # which explains whatever the workers say of each other
+                _check(nodes)  # which explains whatever the workers say of each other
                 deadline = time.monotonic() + SETTLE
         return _of_all(ended)
 

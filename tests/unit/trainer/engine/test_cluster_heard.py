@@ -1,7 +1,13 @@
-"""What a cluster's nodes are taken to be, from the lines of the process that asks it."""
+"""A Ray cluster by its address: how that may look, and what is heard of its nodes."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from services.trainer.config import TrainerSettings
 from services.trainer.engine.cluster import Cluster
 from services.trainer.jobs.capacity import Amount
 
@@ -23,3 +29,14 @@ def test_why_it_is_silent_is_known_until_it_answers() -> None:
     assert (cluster.nodes, cluster.problem) == (None, "connection refused")
     cluster.hear(NODES)
     assert cluster.problem == ""
+
+
+@pytest.mark.parametrize("address", ["", "head:6379", "10.0.0.1:6379", "[fd00::1]:6379"])
+def test_a_cluster_is_given_by_host_and_port(address: str, tmp_path: Path) -> None:
+    assert TrainerSettings(data_dir=tmp_path, ray_address=address).ray_address == address
+
+
+@pytest.mark.parametrize("address", ["auto", "head", "ray://head:10001", "head:", "head:6379 "])
+def test_other_addresses_of_ray_are_refused(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="ray_address"):
+        TrainerSettings(data_dir=tmp_path, ray_address=address)
