@@ -43,7 +43,7 @@ class Brought(_Part):
 
 
 class Attempt(_Part):
-    """One attempt: `main` is "module:function"; `code` is where the user's own code lies."""
+    """One attempt: `main` is "module:function"; `code` is where the user's own code lies, on the trainer's machine."""
 
     job: str
     number: int
@@ -55,7 +55,9 @@ class Attempt(_Part):
     search: Wish | None = None  # the best parameters are to be found first
     blobs: str
     address: str = ""  # of Ray; for Place.WORKERS
+    nodes: Mapping[str, int] = {}  # of a cluster, by Ray's ids: how many of the workers go there; empty: anywhere
     code: Path | None = None
+    bundle: Kept | None = None  # the same, for workers
     checkpoints: tuple[Kept, ...] = ()  # the latest first
     product: Kept | None = None  # set: training is done, and evaluation is what is left
     materials: tuple[Brought, ...] = ()
