@@ -16,7 +16,7 @@ JOBS ?= 3
 E2E_JOBS ?= 2
 
 # Not a part of `make test`, which is to end within half an hour.
-LONG := tests/integration/trainer/recipes tests/e2e/test_closed_loop.py
+LONG := tests/integration/trainer/recipes tests/integration/trainer/lock/test_on_ray.py tests/e2e/test_closed_loop.py
 
 # Jobs take all there is of two cores: beside them, tests of faults would see these late.
 TRAINING := tests/e2e/test_training.py tests/e2e/test_training_faults.py
@@ -77,7 +77,7 @@ test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with r
 	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
 	@$(PYTEST) $(TRAINING) $(ARGS)
 
-test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, and a closed loop with no hand on it
+test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, a whole environment, a closed loop with no hand on it
 	@$(PYTEST) $(LONG) $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain

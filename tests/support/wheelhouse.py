@@ -62,7 +62,8 @@ def _pack(distribution: metadata.Distribution, folder: Path) -> None:
 
 def _tag(distribution: metadata.Distribution) -> str:
     lines = (distribution.read_text("WHEEL") or "").splitlines()
-    return next(line.partition(": ")[2] for line in lines if line.startswith("Tag: "))
+    tags = [line.partition(": ")[2] for line in lines if line.startswith("Tag: ")]
+    return next((tag for tag in tags if not tag.startswith("py2-")), tags[0])
 
 
 def _record(files: Sequence[metadata.PackagePath], notes: str) -> str:

@@ -14,7 +14,9 @@ from services.trainer.recipes.recipe import Place
 from services.trainer.search import Wish
 
 FILE = "attempt.json"
+LOCK = "environment.txt"  # beside it, and among the evidence of the version
 EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
+INSTALLER_HOME = "BMASE_INSTALLER_HOME"  # and with the home of uv's cache and settings: a driver on Ray has another
 
 
 class _Part(BaseModel):
@@ -52,6 +54,7 @@ class Attempt(_Part):
     blobs: str
     address: str = ""  # of Ray; for Place.WORKERS
     code: Path | None = None
+    lock: Path | None = None  # the file; the driver and its workers run in the environment of it
     checkpoint: Kept | None = None
     product: Kept | None = None  # set: training is done, and evaluation is what is left
     materials: tuple[Brought, ...] = ()

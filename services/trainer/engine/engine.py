@@ -187,7 +187,8 @@ class Engine:
         address = (self._address or await self._ray.address()) if on_ray else ""
         folder = await self._assignments.prepare(job, key[1], address)
         own_ray = self._ray.environment if on_ray and not self._address else {}
-        process = Process(folder, own_ray, f"{job.id}-{key[1]}")
+        mark = f"{job.id}-{key[1]}"
+        process = Process(folder, own_ray, mark, has_lock=job.spec.environment_digest is not None)
         self._processes[key] = process
         heard = _Heard(self, job, process, keep, self._journal)
         try:

@@ -6,7 +6,9 @@ Ray's own actors are used and not Ray Train: see docs/decisions/0024.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -129,8 +131,11 @@ class Group:
         self._placed = placement_group([bundle] * spec.workers)
         if not self._placed.wait(PLACED_WITHIN):
             raise TimeoutError(f"Ray has found no room for {spec.workers} workers within {PLACED_WITHIN:g} s")
-        self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0).remote()
-        options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": {"env_vars": self._environment}}
+        own: dict[str, Any] = {"env_vars": self._environment}
+        if self._attempt.lock is not None:  # a shell reads it
+            own["py_executable"] = shlex.quote(sys.executable)
+        self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, runtime_env=own).remote()
+        options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": own}
         self._workers: list[Any] = [
             ray.remote(Worker)
             .options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placed, rank))

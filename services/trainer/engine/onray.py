@@ -47,6 +47,9 @@ def _lost(message: str) -> Outcome:
 
 
 def _environment(attempt: Attempt) -> dict[str, str]:
-    """Of the workers: what numeric libraries read only when they start, and where our code lies."""
-    path = os.pathsep.join(str(part) for part in (attempt.code, _ROOT, _ROOT / "sdk") if part)
+    """Of the workers: what numeric libraries read only when they start, and where our code lies; with a lock, where
+    nothing else lies beside it.
+    """
+    ours = (_ROOT, _ROOT / "sdk") if attempt.lock is None else (os.environ["PYTHONPATH"],)
+    path = os.pathsep.join(str(part) for part in (attempt.code, *ours) if part)
     return {**environment(attempt), "PYTHONPATH": path}
