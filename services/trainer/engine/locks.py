@@ -5,6 +5,7 @@ but for what it asks of the Python that it runs under.
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.jobs.spec import Spec
@@ -15,26 +16,9 @@ from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.pinned import read_pinned
 
 FIELD = "job.environment_digest"
-MOST_BYTES = 2**21  # the lock of the trainer's own environment has a fifth of it
+MOST_BYTES = 2**21  # one of 49 packages has 140 kB
 # What drivers import themselves; what these need in turn is the resolver's concern.
-NEEDED = (
-    "fsspec",
-    "googleapis-common-protos",
-    "grpcio",
-    "matplotlib",
-    "ml-dtypes",
-    "numpy",
-    "obstore",
-    "onnx",
-    "onnxruntime",
-    "packaging",
-    "protobuf",
-    "pydantic",
-    "ray",
-    "scikit-learn",
-    "scipy",
-    "tritonclient",
-)
+NEEDED = tuple(line for line in Path(__file__).with_name("environment.in").read_text().splitlines() if line[0] != "#")
 
 
 def read(content: bytes) -> Lock:
