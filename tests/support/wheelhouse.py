@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from services.trainer.engine import locks
 from services.trainer.reproduce.machine import running
 from services.trainer.reproduce.packages import Lock, canonical, installed, wheel_files
 
@@ -39,6 +40,12 @@ def needed(roots: Iterable[str] = ROOTS) -> set[str]:
 def small_lock(names: Iterable[str] | None = None) -> Lock:
     chosen = needed() if names is None else set(names)
     return Lock(**running(), packages=tuple(each for each in installed(check=False) if each.name in chosen))
+
+
+def unbuildable() -> str:
+    """A job's lock with all that a driver needs by name, and no archive of it anywhere."""
+    versions = dict.fromkeys(locks.NEEDED, "1.0") | {"ray": metadata.version("ray")}
+    return "".join(f"{name}=={version} --hash=sha256:{'0' * 64}\n" for name, version in versions.items())
 
 
 def pack(names: Iterable[str], folder: Path) -> Path:

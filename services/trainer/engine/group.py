@@ -132,9 +132,11 @@ class Group:
         if not self._placed.wait(PLACED_WITHIN):
             raise TimeoutError(f"Ray has found no room for {spec.workers} workers within {PLACED_WITHIN:g} s")
         own: dict[str, Any] = {"env_vars": self._environment}
-        if self._attempt.lock is not None:  # a shell reads it
-            own["py_executable"] = shlex.quote(sys.executable)
-        self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, runtime_env=own).remote()
+        beside: dict[str, Any] = {"num_cpus": 0}
+        if self._attempt.lock is not None:  # what workers say is of its packages, too
+            own["py_executable"] = shlex.quote(sys.executable)  # for a shell
+            beside["runtime_env"] = own
+        self._mailbox: Any = ray.remote(Mailbox).options(**beside).remote()
         options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": own}
         self._workers: list[Any] = [
             ray.remote(Worker)

@@ -91,7 +91,7 @@ def main() -> None:
         )
         platform = linked(folder / "platform")
     except Exception as error:
-        _told(Failed(cause=Cause.ERROR, message=f"the environment: {words(error)}"))
+        _told(Failed(cause=Cause.ERROR, message=words(error)))
         sys.exit(1)
     os.chdir(platform)  # Ray lets workers import from where its driver stands
     command = [str(python), "-s", "-P", "-m", INSIDE, str(folder)]

@@ -8,7 +8,6 @@ import hashlib
 import subprocess
 import sys
 import threading
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from services.trainer.jobs.state import Cause
 from services.trainer.reproduce.machine import running
 from services.trainer.reproduce.packages import Lock, Package
 from tests.integration.trainer.lock.attempts import attempt, said_by
+from tests.support.wheelhouse import unbuildable
 from tests.unit.trainer.reproduce.wheels import wheel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
@@ -77,14 +77,8 @@ def test_a_second_job_waits_for_the_first(tmp_path: Path, tiny: Lock) -> None:
     assert target.exists()
 
 
-def _unbuildable() -> str:
-    """What a driver needs by name, and no archive of it anywhere."""
-    versions = dict.fromkeys(locks.NEEDED, "1.0") | {"ray": metadata.version("ray")}
-    return "".join(f"{name}=={version} --hash=sha256:{'0' * 64}\n" for name, version in versions.items())
-
-
 async def test_what_cannot_be_built_ends_the_attempt_with_the_words_of_uv(tmp_path: Path) -> None:
-    said = await said_by(Process(attempt(tmp_path, _unbuildable()), {}, "test-lock-fails", has_lock=True))
+    said = await said_by(Process(attempt(tmp_path, unbuildable()), {}, "test-lock-fails", has_lock=True))
     assert [type(each) for each in said] == [Logged, Failed]
     assert isinstance(said[-1], Failed)
     assert said[-1].cause is Cause.ERROR
@@ -94,8 +88,8 @@ async def test_what_cannot_be_built_ends_the_attempt_with_the_words_of_uv(tmp_pa
 
 async def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     """While it waits for another job, as while it builds."""
-    folder = attempt(tmp_path, _unbuildable())
-    target = locked.place(locks.read(_unbuildable().encode()), tmp_path / "environments")
+    folder = attempt(tmp_path, unbuildable())
+    target = locked.place(locks.read(unbuildable().encode()), tmp_path / "environments")
     target.parent.mkdir(parents=True)
     with target.with_suffix(".lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
