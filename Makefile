@@ -10,8 +10,11 @@ PY := $(VENV)/bin/python
 BMASE := $(VENV)/bin/bmase
 PYTEST := $(PY) -m pytest
 ARGS ?=
-# Integration tests mostly wait for servers of their own; a file stays on one worker, with its servers.
-JOBS ?= 3
+# A file stays on one worker, with its servers; the order of files is that of tests/conftest.py.
+BY_FILE := --dist loadfile --no-loadscope-reorder
+UNIT_JOBS ?= 2
+# Integration tests mostly wait for servers of their own.
+JOBS ?= 4
 # Whole suites wait more than they work; more than two at once and faults are seen late.
 E2E_JOBS ?= 2
 
@@ -68,14 +71,14 @@ setup-training: $(EXAMPLE) ## Install what the trainer needs, for `bmase up --tr
 test: test-unit test-integration test-e2e ## Run all tests, on the real binaries
 
 test-unit: $(DEV) ## Tests without sockets
-	@$(PYTEST) tests/unit --timeout=60 $(ARGS)
+	@$(PYTEST) -n $(UNIT_JOBS) tests/unit --timeout=60 $(ARGS)
 
 test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
-	@$(PYTEST) -n $(JOBS) --dist loadfile tests/integration $(LONG:%=--ignore=%) $(ARGS)
+	@$(PYTEST) -n $(JOBS) $(BY_FILE) tests/integration $(LONG:%=--ignore=%) $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) -n $(E2E_JOBS) --dist loadfile tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
-	@$(PYTEST) $(TRAINING) $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) $(BY_FILE) tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
+	@$(PYTEST) -n $(E2E_JOBS) $(BY_FILE) $(TRAINING) $(ARGS)
 
 test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, a whole environment, a closed loop with no hand on it
 	@$(PYTEST) $(LONG) $(ARGS)

@@ -205,6 +205,16 @@ def from_rpc_error(error: grpc.RpcError) -> DomainError | None:
     return found
 
 
+def translated(error: grpc.aio.AioRpcError, service: str) -> DomainError:
+    """The other service's own error, or SERVICE_UNAVAILABLE: it does not answer."""
+    known = from_rpc_error(error)
+    if known is not None:
+        return known
+    message = f"the {service} does not answer ({error.code().name.lower()})"
+    hint = f"Check that the {service} runs (bmase status), then try again."
+    return DomainError(Reason.SERVICE_UNAVAILABLE, message, hint=hint)
+
+
 def _status_of(error: grpc.RpcError) -> status_pb2.Status | None:
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return None

@@ -11,11 +11,11 @@ from dataclasses import replace
 import grpc
 import structlog
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, translated
 from services.patcher import effects as fx
 from services.patcher.routes import Routes
 from services.patcher.state import Deployment, Finish, Key, Mark, Phase, RouteWish, Stay, Transition
-from services.patcher.versions import Versions, translated
+from services.patcher.versions import Versions
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2 as pb
 from bmase.registry.v1.registry_pb2_grpc import RegistryServiceStub
 
-from services.kit.errors import DomainError, from_rpc_error
+from services.kit.errors import DomainError, translated
 from services.patcher.documents import DesiredFile, FileRole
 from services.patcher.state import Deployment
 
@@ -83,18 +83,6 @@ class Versions:
             refusal = translated(error, "registry")
             if refusal.reason not in _GONE:
                 raise refusal from error
-
-
-def translated(error: grpc.aio.AioRpcError, service: str) -> DomainError:
-    """The other service's own error, or that it does not answer."""
-    known = from_rpc_error(error)
-    if known is not None:
-        return known
-    return DomainError(
-        Reason.SERVICE_UNAVAILABLE,
-        f"the {service} does not answer ({error.code().name.lower()})",
-        hint=f"Check that the {service} runs (bmase status), then try again.",
-    )
 
 
 def _backend(version: pb.Version) -> str:

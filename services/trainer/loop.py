@@ -22,7 +22,7 @@ from services.trainer.jobs.records import LEADER, JobRecords
 log = structlog.get_logger(__name__)
 
 NAP = 1.0
-CALM = 0.1  # between two rounds: what a driver says comes often
+CALM = 0.3  # between two rounds: what a driver says comes often, and a round costs CPU of the trainings
 
 
 class Loop:
@@ -33,6 +33,7 @@ class Loop:
     ) -> None:
         self._consul, self._records, self._hub = consul, records, hub
         self._engine, self._quotas = engine, quotas
+        self._claimed = False  # the fence, in the store
         self.leading = False
         self.waits: Mapping[str, Wait] = {}  # why jobs do not start; known to the leader
         self.phases: Mapping[str, int] = {}  # how many jobs are in each
@@ -49,10 +50,9 @@ class Loop:
 
     async def _lead(self, fence: int) -> None:
         engine, since, seen = self._engine(), time.time(), -1
+        self._claimed = False
         try:
-            engine.open()
-            await self._records.lead(fence)
-            await engine.sweep()
+            await engine.open()
             while await self._round(engine, fence, since):
                 await asyncio.sleep(CALM)
                 seen = await self._hub.wait(seen, NAP)
@@ -62,6 +62,7 @@ class Loop:
     async def _round(self, engine: Engine, fence: int, since: float) -> bool:
         """False when another instance leads."""
         try:
+            await self._claim(fence)
             jobs = await self._records.unfinished()
             seen = Seen(time.time(), engine.nodes(), engine.alive(), since)
             plan = decide(jobs, seen, self._quotas)
@@ -74,6 +75,12 @@ class Loop:
             log.warning("round_failed", reason=error.reason.value, message=error.message)
             await asyncio.sleep(NAP)
         return True
+
+    async def _claim(self, fence: int) -> None:
+        """Once, before anything is read: from here on, earlier leaders are refused."""
+        if not self._claimed:
+            await self._records.lead(fence)
+            self._claimed = True
 
     async def _carry_out(self, decision: Decision, engine: Engine, fence: int) -> None:
         kept = decision.after == decision.before or await self._records.decided(decision.before, decision.after, fence)

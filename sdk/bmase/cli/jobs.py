@@ -146,11 +146,11 @@ def follow(cli: Cli, name: str) -> None:
 
 
 def sources(items: list[str] | None) -> dict[str, list[str]]:
-    """`[NAME=]PLACE` items; several places of one name are one source."""
+    """`[NAME=]PLACE` items; several places of one name are one source. What is there is a place, as year=2026/a.csv."""
     found: dict[str, list[str]] = {}
     for item in items or ():
         name, equals, place = item.partition("=")
-        if not equals or not name.isidentifier():
+        if not equals or not name.isidentifier() or Path(item).exists():
             name, place = "data", item
         found.setdefault(name, []).append(place)
     return found

@@ -97,7 +97,7 @@ def _pack(code: Path, target: Path) -> None:
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if "__pycache__" in info.name or info.name.startswith("."):
             return None
-        info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+        info.mtime, info.uid, info.gid, info.uname, info.gname, info.mode = 0, 0, 0, "", "", 0o644
         return info
 
     import gzip  # noqa: PLC0415
@@ -105,7 +105,8 @@ def _pack(code: Path, target: Path) -> None:
     with (
         target.open("wb") as out,
         gzip.GzipFile("", "wb", mtime=0, fileobj=out) as zipped,
-        tarfile.open(fileobj=zipped, mode="w") as tar,  # type: ignore[arg-type]
+        # What links point at is packed: a link may point at what only this machine has.
+        tarfile.open(fileobj=zipped, mode="w", dereference=True) as tar,  # type: ignore[arg-type]
     ):
         for path in sorted(path for path in code.rglob("*") if path.is_file()):
             tar.add(path, path.relative_to(code).as_posix(), filter=plain)
@@ -191,7 +192,8 @@ class _Bar:
     def see(self, event: pb.JobEvent) -> None:
         match event.WhichOneof("event"):
             case "state":
-                self._drawing.update(self._task, description=calls.state_word(event.state.state))
+                change = event.state
+                self._drawing.update(self._task, description=calls.state_word(change.state), said=change.message)
             case "progress":
                 seen = event.progress
                 self._drawing.update(self._task, completed=seen.step, total=seen.total_steps or None)

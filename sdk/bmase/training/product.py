@@ -27,7 +27,8 @@ class Product:
     output   the tensor that is judged; empty: the first. Of classifications: probabilities, or logits (`logits`)
     slices   columns by whose values the figures are also told
     cases    "module:function", (rows, folder) -> Cases, where columns alone do not make the inputs
-    answers  "module:function", (cases, outputs) -> name -> array, where an output alone does not make the answer
+    answers  "module:function", (cases, outputs) -> name -> array, where an output alone does not make the answer;
+             it is given `output` alone when that is named, and all of them otherwise
     evidence further files that are kept beside the version and not served: name -> file
     """
 

@@ -11,14 +11,13 @@ import grpc
 import structlog
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, translated
 from services.patcher.releases import effects as fx
 from services.patcher.releases.decide import done
 from services.patcher.releases.observation import Answer, Shadowed, Trouble
 from services.patcher.releases.records import Decide
 from services.patcher.releases.state import Chore, Event, Kind, Move, Phase, Release, moved
 from services.patcher.releases.tools import Tools
-from services.patcher.versions import translated
 
 log = structlog.get_logger(__name__)
 

@@ -11,11 +11,10 @@ from bmase.monitor.v1.monitor_pb2_grpc import MonitorServiceStub
 from bmase.reasons import Reason
 from google.protobuf.message import DecodeError
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, translated
 from services.patcher.releases.observation import Evidence, Shadowed, Verdict
 from services.patcher.releases.policy import Judge
 from services.patcher.releases.state import Release, Why
-from services.patcher.versions import translated
 
 CALL_SECONDS = 5.0
 # It speaks once a second: a stream that is silent for longer hangs, and another one is opened.

@@ -13,13 +13,12 @@ import grpc
 import structlog
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, translated
 from services.patcher.releases.effects import GiveBack
 from services.patcher.releases.eyes import Eyes, RouteWatch
 from services.patcher.releases.records import ReleaseRecords
 from services.patcher.releases.state import Chore, Release
 from services.patcher.releases.tools import Tools
-from services.patcher.versions import translated
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from bmase.reasons import Reason
 from bmase.registry.v1 import registry_pb2
 from bmase.registry.v1.registry_pb2_grpc import RegistryServiceStub
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, translated
 from services.kit.hub import Hub
 from services.patcher.records import Records
 from services.patcher.releases import effects as fx
@@ -25,7 +25,7 @@ from services.patcher.releases.state import Phase, Release
 from services.patcher.routes import Routes
 from services.patcher.state import Deployment, RouteWish, State
 from services.patcher.state import Phase as DeploymentPhase
-from services.patcher.versions import Versions, translated
+from services.patcher.versions import Versions
 
 ALIAS = "stable"
 CALL_SECONDS = 10.0

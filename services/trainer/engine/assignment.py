@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import lzma
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ from services.trainer.recipes.recipe import Place
 from services.trainer.search import Wish, take
 
 MOST_UNPACKED = 2**30  # bytes of a bundle
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,6 @@ class Assignments:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         folder.mkdir(parents=True)
         what = task(job)
-        last = job.checkpoints[-1] if job.checkpoints else None
         product = Kept(key=by_digest(f"jobs/{job.id}/product-", job.product), digest=job.product)
         attempt = Attempt(
             job=job.id,
@@ -83,7 +86,7 @@ class Assignments:
             address=address,
             code=await self._code(job, folder),
             lock=await self._lock(job, folder),
-            checkpoint=Kept(key=last.uri, digest=last.digest, step=last.step) if last else None,
+            checkpoints=tuple(Kept(key=c.uri, digest=c.digest, step=c.step) for c in reversed(job.checkpoints)),
             product=product if job.stage is Phase.EVALUATING else None,
             materials=await self._materials(what, folder),
             checkpoint_seconds=self._checkpoint_seconds,
@@ -95,9 +98,13 @@ class Assignments:
         """The files of the version that is stable, to be asked the same."""
         return await self._registry.bring(f"{model}@{version}", folder / "stable")
 
-    async def forget(self, job: str) -> None:
-        """Folders of a job that has ended."""
-        await asyncio.to_thread(shutil.rmtree, self._root / job, ignore_errors=True)
+    async def leave(self, job: str, number: int) -> None:
+        """The attempt is over, and its folder gone."""
+        await asyncio.to_thread(_remove, self.folder(job, number))
+
+    async def clear(self) -> None:
+        """What attempts of a killed trainer have left here; before the first attempt."""
+        await asyncio.to_thread(_clear, self._root)
 
     async def _materials(self, what: Task, folder: Path) -> tuple[Brought, ...]:
         names = enumerate(what.materials)
@@ -139,6 +146,18 @@ async def lock_of(digest: str, registry: Registry) -> bytes:
     return content
 
 
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()  # the job's own, when it holds no other attempt
+
+
+def _clear(root: Path) -> None:
+    for each in root.iterdir() if root.exists() else ():
+        if each.is_dir():  # a file is of all attempts
+            shutil.rmtree(each, ignore_errors=True)
+
+
 def unpack_bundle(packed: Path, code: Path) -> None:
     """A .tar.gz or .zip, below `code` and nowhere else; INVALID_FIELD for anything else, or too much."""
     try:
@@ -150,8 +169,16 @@ def unpack_bundle(packed: Path, code: Path) -> None:
         with tarfile.open(packed) as tar:
             _check_size(sum(each.size for each in tar))
             extract(tar, code)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DomainError(Reason.INVALID_FIELD, f"the bundle is no .tar.gz or .zip: {error}", field="bundle") from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's fault; archives that are none have no number
+            raise
+        raise _no_bundle(error) from error
+    except (*_BROKEN, RuntimeError) as error:  # the latter: a zip with a password
+        raise _no_bundle(error) from error
+
+
+def _no_bundle(error: Exception) -> DomainError:
+    return DomainError(Reason.INVALID_FIELD, f"the bundle is no .tar.gz or .zip: {error}", field="bundle")
 
 
 def _check_size(size: int) -> None:

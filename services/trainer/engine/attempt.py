@@ -19,6 +19,10 @@ EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driv
 INSTALLER_HOME = "BMASE_INSTALLER_HOME"  # and with the home of uv's cache and settings: a driver on Ray has another
 
 
+# What the contract has room for. Refused where the code says it: a job with another one could not be told to anybody.
+Step = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +33,7 @@ class Kept(_Part):
     key: str
     digest: str
     size: int = 0
-    step: int = 0
+    step: Step = 0
 
 
 class Brought(_Part):
@@ -55,10 +59,15 @@ class Attempt(_Part):
     address: str = ""  # of Ray; for Place.WORKERS
     code: Path | None = None
     lock: Path | None = None  # the file; the driver and its workers run in the environment of it
-    checkpoint: Kept | None = None
+    checkpoints: tuple[Kept, ...] = ()  # the latest first
     product: Kept | None = None  # set: training is done, and evaluation is what is left
     materials: tuple[Brought, ...] = ()
     checkpoint_seconds: float = 60.0
+
+    @property
+    def checkpoint(self) -> Kept | None:
+        """The one to go on from."""
+        return self.checkpoints[0] if self.checkpoints else None
 
     @property
     def threads(self) -> int:
@@ -82,8 +91,8 @@ class Prepared(_Part):
 
 class Progressed(_Part):
     kind: Literal["progressed"] = "progressed"
-    step: int
-    total: int = 0
+    step: Step
+    total: Step = 0
     epoch: float = 0.0
     message: str = ""
 

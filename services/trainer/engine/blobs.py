@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +17,25 @@ from services.trainer.engine.attempt import Kept
 
 Result = TypeVar("Result")
 _CHUNK = 2**20
+PATIENCE = 600.0  # seconds in which a store that does not answer is asked again
+AGAIN = 2.0
 
 
-def by_digest(prefix: str, digest: str) -> str:
-    """The key under which a tar of this digest is kept."""
-    return f"{prefix}{digest.removeprefix('sha256:')}.tar"
+def by_digest(prefix: str, digest: str, suffix: str = ".tar") -> str:
+    """The key under which a file of this digest is kept."""
+    return f"{prefix}{digest.removeprefix('sha256:')}{suffix}"
+
+
+def patiently(write: Callable[[], Result]) -> Result:
+    """What was written, asked again while the store does not answer: hours of training are worth some minutes."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return write()
+        except DomainError as error:
+            if error.reason is not Reason.STORE_UNAVAILABLE or time.monotonic() >= until:
+                raise
+        time.sleep(AGAIN)
 
 
 class Blobs:
@@ -29,17 +44,18 @@ class Blobs:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def put(self, key: str, file: Path, step: int = 0) -> Kept:
+    def put(self, key: str, file: Path) -> Kept:
         """Keeps the file under the key, as a whole or not at all."""
         digest, size = _digest(file), file.stat().st_size
         _run(self._put(key, file))
-        return Kept(key=key, digest=digest, size=size, step=step)
+        return Kept(key=key, digest=digest, size=size)
 
-    def put_by_digest(self, prefix: str, file: Path) -> Kept:
-        """As a tar whose key tells its digest."""
+    def put_by_digest(self, prefix: str, file: Path, suffix: str = ".tar", step: int = 0) -> Kept:
+        """Under a key that tells its digest: what is there already is this."""
         digest = _digest(file)
-        _run(self._put(by_digest(prefix, digest), file))
-        return Kept(key=by_digest(prefix, digest), digest=digest, size=file.stat().st_size)
+        key = by_digest(prefix, digest, suffix)
+        _run(self._put(key, file))
+        return Kept(key=key, digest=digest, size=file.stat().st_size, step=step)
 
     def replace(self, key: str, file: Path) -> Kept:
         """Instead of what was there."""

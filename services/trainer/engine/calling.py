@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bmase.reasons import Reason
 from bmase.training import Run
 
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import memory, packing
 from services.trainer.engine.attempt import Attempt, Failed, Said
 from services.trainer.engine.run import JobRun
-from services.trainer.jobs.state import Cause
+from services.trainer.jobs.state import Cause, legible
 
 _OURS = str(Path(__file__).parent)
 MIB = 2**20
+_SILENT = frozenset({Reason.SERVICE_UNAVAILABLE, Reason.STORE_UNAVAILABLE, Reason.COORDINATION_UNAVAILABLE})
 
 
 class CodeFailedError(Exception):
@@ -36,7 +38,18 @@ def call(attempt: Attempt, run: JobRun) -> None:
     except MemoryError as error:
         raise CodeFailedError(Failed(cause=Cause.OUT_OF_MEMORY, message=words(error))) from error
     except (Exception, SystemExit) as error:
-        raise CodeFailedError(Failed(cause=Cause.ERROR, message=words(error))) from error
+        raise CodeFailedError(failure(error)) from error
+
+
+def failure(error: BaseException) -> Failed:
+    """As it is told: a store or a service that does not answer is no fault of the job, and another attempt goes on."""
+    lost = isinstance(error, DomainError) and unavailable(error)
+    return Failed(cause=Cause.WORKER_LOST if lost else Cause.ERROR, message=words(error))
+
+
+def unavailable(error: DomainError) -> bool:
+    """Whether it is worth while to try again."""
+    return error.reason in _SILENT
 
 
 def _main(attempt: Attempt) -> Callable[[Run], None]:
@@ -50,6 +63,10 @@ def _main(attempt: Attempt) -> Callable[[Run], None]:
 
 def words(error: BaseException) -> str:
     """The error for its author: a refusal as it is, anything else with where in the code it happened."""
+    return legible(_words(error))
+
+
+def _words(error: BaseException) -> str:
     if isinstance(error, InvalidArgument):
         return "; ".join(f"{each.field}: {each.description}" for each in error.violations)
     if isinstance(error, DomainError):
@@ -70,8 +87,10 @@ def guarded(attempt: Attempt, tell_at_once: Callable[[Said], None], end: Callabl
 
     def over(now: int) -> None:
         message = f"a worker took {now // MIB} MiB of memory; the job asked for {limit // MIB} MiB for each worker"
-        tell_at_once(Failed(cause=Cause.OUT_OF_MEMORY, message=message))
-        end()
+        try:
+            tell_at_once(Failed(cause=Cause.OUT_OF_MEMORY, message=message))
+        finally:
+            end()
 
     memory.guard(limit, over)
     yield

@@ -11,7 +11,7 @@ from typing import Any
 from bmase.training.checkpoints import plain, restored
 
 from services.trainer.engine.attempt import Kept
-from services.trainer.engine.blobs import Blobs
+from services.trainer.engine.blobs import Blobs, patiently
 
 Done = Callable[[Kept], None]
 
@@ -86,7 +86,8 @@ class Writer:
         file = self._folder / "checkpoint.pt"
         torch.save(plain(state), file)
         try:
-            return self._blobs.put(f"{self._prefix}{step}.pt", file, step)
+            # By digest: a step may be kept twice with other states, and what is under a key never changes.
+            return patiently(lambda: self._blobs.put_by_digest(f"{self._prefix}{step}-", file, ".pt", step))
         finally:
             file.unlink()
 

@@ -24,7 +24,6 @@ from services.trainer.engine.attempt import (
     LOCK,
     Attempt,
     Evaluated,
-    Failed,
     Gate,
     Go,
     Kept,
@@ -36,9 +35,9 @@ from services.trainer.engine.attempt import (
     write_line,
 )
 from services.trainer.engine.blobs import Blobs
-from services.trainer.engine.calling import CodeFailedError, find_code, words
+from services.trainer.engine.calling import CodeFailedError, failure, find_code
 from services.trainer.engine.run import ALL_FOR_TRAINING
-from services.trainer.jobs.state import Cause, Outcome
+from services.trainer.jobs.state import Outcome
 from services.trainer.recipes.recipe import Place
 from services.trainer.reproduce.machine import observe_lock
 from services.trainer.reproduce.made import CODE, SERIES, write_series
@@ -80,7 +79,7 @@ class Driver:
             self.tell(error.failed)
             return 1
         except Exception as error:
-            self.tell(Failed(cause=Cause.ERROR, message=words(error)))
+            self.tell(failure(error))
             return 1
         return 0
 
@@ -103,7 +102,7 @@ class Driver:
             return alone.train(self._attempt, manifests, self._folder, self.listen)
         from services.trainer.engine import onray  # noqa: PLC0415  Ray only where it is used
 
-        outcome = onray.train(self._attempt, manifests, self.listen)
+        outcome = onray.train(self._attempt, manifests, self._folder, self.listen)
         if outcome.failed is not None:
             raise CodeFailedError(outcome.failed)
         assert outcome.product is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import shutil
 import sys
@@ -50,7 +51,7 @@ class EmbeddedRay:
     async def address(self) -> str:
         """Where it listens; starts it when it does not run. SERVICE_UNAVAILABLE when it does not start."""
         async with self._starting:
-            if self._process is None or self._process.returncode is not None:
+            if not self._address or self._process is None or self._process.returncode is not None:
                 await self._start()
             return self._address
 
@@ -63,7 +64,7 @@ class EmbeddedRay:
         out = (self._folder / "ray.log").open("ab")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.trainer.engine.head"),
-            *("--cpus", str(max(1, round(self._cpus))), "--folder", str(self._temporary)),
+            *("--cpus", str(max(1, math.ceil(self._cpus))), "--folder", str(self._temporary)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=out,
@@ -74,18 +75,20 @@ class EmbeddedRay:
         out.close()
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(STARTED_WITHIN):
-                self._address = (await self._process.stdout.readline()).decode().strip()
-        except TimeoutError:
-            self._address = ""
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STARTED_WITHIN):
+                    self._address = (await self._process.stdout.readline()).decode().strip()
+        finally:
+            if not self._address:  # also when the job that wanted it is cancelled: half of a Ray is none
+                await self.close()
         if not self._address:
-            await self.close()
             hint = f"Its words are in {self._folder / 'ray.log'}."
             raise DomainError(Reason.SERVICE_UNAVAILABLE, "Ray did not start on this machine", hint=hint)
         log.info("ray_started", address=self._address)
 
     async def close(self) -> None:
         """Ends it with everything that runs on it."""
+        self._address = ""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

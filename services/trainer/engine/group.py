@@ -63,8 +63,8 @@ class Mailbox:
 class Worker:
     """One process of the group."""
 
-    def __init__(self, attempt: Attempt, rank: int, mailbox: Any) -> None:
-        self._attempt, self._rank, self._mailbox = attempt, rank, mailbox
+    def __init__(self, attempt: Attempt, rank: int, mailbox: Any, near: Path) -> None:
+        self._attempt, self._rank, self._mailbox, self._near = attempt, rank, mailbox, near
 
     def address(self) -> str:
         """Where rank 0 is to be met by the others."""
@@ -82,7 +82,9 @@ class Worker:
         def at_once(said: Said) -> None:
             ray.get(self._mailbox.put.remote([said]))
 
-        with tempfile.TemporaryDirectory(prefix="bmase-worker-") as folder:
+        # Where the driver's folder can be seen it is below that, which goes with the attempt however the worker ends.
+        near = self._near if self._near.is_dir() else None
+        with tempfile.TemporaryDirectory(prefix="bmase-worker-", dir=near, ignore_cleanup_errors=True) as folder:
             run = self._run(manifests, Path(folder), teller.tell, meet)
             try:
                 with guarded(self._attempt, at_once, lambda: os._exit(1)), told(teller.tell, self._rank):
@@ -121,8 +123,8 @@ def _joined(meet: str, rank: int, workers: int, *, gpus: bool) -> Callable[[int]
 class Group:
     """The workers of one attempt. Leave it and they are gone."""
 
-    def __init__(self, attempt: Attempt, environment: Mapping[str, str]) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: Attempt, environment: Mapping[str, str], folder: Path) -> None:
+        self._attempt, self._folder = attempt, folder
         self._environment = dict(environment)
 
     def __enter__(self) -> Group:
@@ -141,7 +143,7 @@ class Group:
         self._workers: list[Any] = [
             ray.remote(Worker)
             .options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placed, rank))
-            .remote(self._attempt, rank, self._mailbox)
+            .remote(self._attempt, rank, self._mailbox, self._folder)
             for rank in range(spec.workers)
         ]
         return self

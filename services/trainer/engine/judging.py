@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from bmase import references
 from bmase.errors import BmaseError
-from bmase.training import Batch, Cases, Product
+from bmase.training import Cases, Product
 from bmase.training.run import DATA
 
 from services.kit.errors import DomainError
@@ -34,6 +33,7 @@ from services.trainer.reproduce.record import Record
 MOST_ROWS = 100_000  # that are judged
 REFERENCE_ROWS = 5_000
 REFERENCE_WITHIN = 10.0  # seconds, after which fewer rows have to do
+MOST_VALUES = 20_000  # of an output in a row, to be in the reference
 EXPLAINED_WITHIN = 10.0  # seconds, about
 EXPLANATION = "explanation.json"
 EVALUATION, GATES, CARD, RECORD, REFERENCE = (
@@ -81,8 +81,8 @@ def judge(
         ]
         return Judged(tuple(failed), {})
     model = OnnxModel(product.folder, attempt.threads)
-    asked = asking.cases(product, _first(table(manifests[DATA], splits, Part.TEST)))
-    answers = asking.answers(product, asked, model(asked.inputs))
+    asked = asking.cases(product, table(manifests[DATA], splits, Part.TEST, most=MOST_ROWS))
+    answers = asking.answers(product, asked, model(asked.inputs, _judged(product)))
     other, why_not = _stable(product, asked, stable, attempt.threads)
     evaluation = evaluate(
         answers,
@@ -124,15 +124,15 @@ def _stable(product: Product, asked: Cases, stable: Stable | None, threads: int)
         model = OnnxModel(stable.folder, threads)
         if not model.takes(asked.inputs):
             return None, f"{words}it takes {', '.join(model.inputs)}"
-        return asking.answers(product, asked, model(asked.inputs)), ""
+        return asking.answers(product, asked, model(asked.inputs, _judged(product))), ""
     except (DomainError, KeyError, RuntimeError, ValueError) as error:
         return None, words + " ".join(str(error).split())[:300]
     except Exception as error:
         return None, words + " ".join(str(error).split())[:300]
 
 
-def _first(rows: Batch) -> dict[str, np.ndarray]:
-    return {name: array[:MOST_ROWS] for name, array in rows.items()}
+def _judged(product: Product) -> tuple[str, ...]:
+    return (product.output,) if product.output else ()
 
 
 def _write_pictures(answers: Answers, evaluation: Evaluation, out: Path) -> dict[str, str]:
@@ -147,7 +147,7 @@ def _write_explanation(product: Product, asked: Cases, model: OnnxModel, seed: i
     """What the version looks at; none where the input has no parts."""
     try:
         found = explain_globally(
-            model,
+            lambda inputs: model(inputs, _judged(product)),
             asked,
             task=product.task,
             output=product.output,
@@ -198,21 +198,23 @@ def _write_card(
 
 
 def _within(model: OnnxModel, inputs: Arrays, seconds: float) -> tuple[Arrays, Arrays]:
-    """As many of the rows as there is time for, and the answers to them."""
+    """As many of the rows as there is time for, and the answers to them, but for outputs that are too large."""
     begun, parts, at = time.monotonic(), [], 0
     rows = len(next(iter(inputs.values())))
-    while at < rows and (not at or time.monotonic() - begun < seconds):
-        parts.append(model({name: array[at : at + BATCH] for name, array in inputs.items()}))
+    one = model({name: array[:1] for name, array in inputs.items()})
+    watched = [name for name, array in one.items() if array.size <= MOST_VALUES]
+    while watched and at < rows and (not at or time.monotonic() - begun < seconds):
+        parts.append(model({name: array[at : at + BATCH] for name, array in inputs.items()}, watched))
         at += BATCH
-    return {name: array[:at] for name, array in inputs.items()}, joined(parts)
+    return {name: array[:at] for name, array in inputs.items()}, joined(parts) if parts else {}
 
 
 def _write_reference(product: Product, manifest: Manifest, splits: Splits, model: OnnxModel, out: Path) -> None:
     """What the monitor compares live traffic with: inputs and answers of rows that trained. A model that the monitor
     cannot watch has none.
     """
-    rows = table(manifest, splits, Part.TRAIN)
-    some = {name: array[:: max(1, len(array) // REFERENCE_ROWS)][:REFERENCE_ROWS] for name, array in rows.items()}
+    every = max(1, int(manifest.rows * splits.train) // REFERENCE_ROWS)
+    some = table(manifest, splits, Part.TRAIN, every=every, most=REFERENCE_ROWS)
     inputs, outputs = _within(model, asking.cases(product, some).inputs, REFERENCE_WITHIN)
     arrays = {f"input:{name}": array for name, array in inputs.items()}
     arrays |= {f"output:{name}": array for name, array in outputs.items()}

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from services.trainer.engine import locks, marks
-from services.trainer.engine.attempt import EVENTS, INSTALLER_HOME, Attempt, Failed, Logged, Said, write_line
-from services.trainer.engine.calling import words
+from services.trainer.engine.attempt import EVENTS, INSTALLER_HOME, Attempt, Logged, Said, write_line
+from services.trainer.engine.calling import failure
 from services.trainer.imports.environments import folder as kept_in
-from services.trainer.jobs.state import Cause
 from services.trainer.reproduce.again import linked
 from services.trainer.reproduce.documents import digest_of
 from services.trainer.reproduce.environment import build
@@ -91,7 +90,7 @@ def main() -> None:
         )
         platform = linked(folder / "platform")
     except Exception as error:
-        _told(Failed(cause=Cause.ERROR, message=words(error)))
+        _told(failure(error))
         sys.exit(1)
     os.chdir(platform)  # Ray lets workers import from where its driver stands
     command = [str(python), "-s", "-P", "-m", INSIDE, str(folder)]

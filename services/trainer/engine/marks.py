@@ -8,14 +8,15 @@ import signal
 from pathlib import Path
 
 MARK = "BMASE_TRAINER_MARK"
+ATTEMPT = "BMASE_TRAINER_ATTEMPT"  # a second one, of workers on Ray: theirs by inheritance is Ray's
 PROC = Path("/proc")
 
 
 def find(mark: str, proc: Path = PROC) -> list[int]:
     """Pids of living processes with the mark, but for the one that asks."""
-    wanted = f"{MARK}={mark}".encode()
+    wanted = {f"{name}={mark}".encode() for name in (MARK, ATTEMPT)}
     pids = [int(entry.name) for entry in proc.iterdir() if entry.name.isdecimal()]
-    return [pid for pid in pids if pid != os.getpid() and wanted in _environment(proc, pid)]
+    return [pid for pid in pids if pid != os.getpid() and wanted.intersection(_environment(proc, pid))]
 
 
 def kill(mark: str) -> int:

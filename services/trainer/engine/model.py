@@ -43,14 +43,20 @@ class OnnxModel:
         """Whether these are its inputs, by name."""
         return set(inputs) == set(self.inputs)
 
-    def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """All outputs for all rows; the numbers are given in the types that the file wants."""
-        rows = len(next(iter(inputs.values())))
-        return joined([self._run({n: a[at : at + BATCH] for n, a in inputs.items()}) for at in range(0, rows, BATCH)])
+    def __call__(self, inputs: Arrays, outputs: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """These outputs (none named: all) for all rows; the numbers are given in the types that the file wants.
 
-    def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        found = self._session.run(None, {n: self._typed(n, a) for n, a in inputs.items()})
-        return dict(zip(self.outputs, found, strict=True))
+        What is not named is not fetched: logits over a vocabulary fill any memory. KeyError for one that is not there.
+        """
+        names = tuple(outputs) or self.outputs
+        if absent := [name for name in names if name not in self.outputs]:
+            raise KeyError(f"there is no output {absent[0]!r}; there are: {', '.join(self.outputs)}")
+        starts = range(0, len(next(iter(inputs.values()))), BATCH)
+        return joined([self._run({n: a[at : at + BATCH] for n, a in inputs.items()}, names) for at in starts])
+
+    def _run(self, inputs: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
+        found = self._session.run(list(names), {n: self._typed(n, a) for n, a in inputs.items()})
+        return dict(zip(names, found, strict=True))
 
     def _typed(self, name: str, array: np.ndarray) -> np.ndarray:
         if array.ndim == 1 and self._ranks.get(name) == 2:  # a column for a tensor (rows, 1)

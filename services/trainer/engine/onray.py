@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError
 
 from services.trainer.data import Manifest
-from services.trainer.engine import loopback
+from services.trainer.engine import loopback, marks
 from services.trainer.engine.attempt import Attempt, Failed, Said
 from services.trainer.engine.driver import environment
 from services.trainer.engine.group import NAMESPACE, Group, Outcome
@@ -20,7 +20,9 @@ from services.trainer.jobs.state import Cause
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def train(attempt: Attempt, manifests: Mapping[str, Manifest], listen: Callable[[Sequence[Said]], None]) -> Outcome:
+def train(
+    attempt: Attempt, manifests: Mapping[str, Manifest], folder: Path, listen: Callable[[Sequence[Said]], None]
+) -> Outcome:
     """The outcome of the group's work; a cluster that cannot be reached is a loss, not a fault of the job."""
     loopback.stay(attempt.address)
     try:
@@ -34,7 +36,7 @@ def train(attempt: Attempt, manifests: Mapping[str, Manifest], listen: Callable[
     except (ConnectionError, RayError, TimeoutError) as error:
         return _lost(f"Ray cannot be reached at {attempt.address}: {' '.join(str(error).split())[:300]}")
     try:
-        with Group(attempt, _environment(attempt)) as group:
+        with Group(attempt, _environment(attempt), folder) as group:
             return group.work(manifests, listen)
     except (RayError, TimeoutError) as error:
         return _lost(" ".join(str(error).split())[:500])
@@ -47,9 +49,10 @@ def _lost(message: str) -> Outcome:
 
 
 def _environment(attempt: Attempt) -> dict[str, str]:
-    """Of the workers: what numeric libraries read only when they start, and where our code lies; with a lock, where
-    nothing else lies beside it.
+    """Of the workers: what numeric libraries read only when they start, where our code lies (with a lock, where nothing
+    else lies beside it), and whose they are.
     """
     ours = (_ROOT, _ROOT / "sdk") if attempt.lock is None else (os.environ["PYTHONPATH"],)
     path = os.pathsep.join(str(part) for part in (attempt.code, *ours) if part)
-    return {**environment(attempt), "PYTHONPATH": path}
+    mark = {marks.ATTEMPT: os.environ[marks.MARK]} if marks.MARK in os.environ else {}
+    return {**environment(attempt), "PYTHONPATH": path, **mark}

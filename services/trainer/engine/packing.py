@@ -30,16 +30,16 @@ def pack(product: Product, out: Path) -> None:
     with tarfile.open(out, "w") as tar:
         _add(tar, PRODUCT, json.dumps(described, indent=1, sort_keys=True).encode())
         for path in files:
-            _add(tar, f"{MODEL}/{path.relative_to(product.folder).as_posix()}", path.read_bytes())
+            _add(tar, f"{MODEL}/{path.relative_to(product.folder).as_posix()}", path)
         for name in sorted(product.evidence):
-            _add(tar, f"{EVIDENCE}/{name}", Path(product.evidence[name]).read_bytes())
+            _add(tar, f"{EVIDENCE}/{name}", Path(product.evidence[name]))
 
 
 def pack_folder(folder: Path, out: Path) -> None:
     """All files of a folder."""
     with tarfile.open(out, "w") as tar:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            _add(tar, path.relative_to(folder).as_posix(), path.read_bytes())
+            _add(tar, path.relative_to(folder).as_posix(), path)
 
 
 def unpack(file: Path, folder: Path) -> None:
@@ -73,7 +73,11 @@ def function(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
+    """A file of a model may be larger than the memory that a worker has left."""
     info = tarfile.TarInfo(name)
-    info.size, info.mode = len(content), 0o644
-    tar.addfile(info, io.BytesIO(content))
+    info.mode = 0o644
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+        info.size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        tar.addfile(info, source)

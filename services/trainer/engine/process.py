@@ -13,7 +13,7 @@ from services.trainer.engine import inherited, marks
 from services.trainer.engine.attempt import EVENTS, INSTALLER_HOME, Go, Said, read_line
 
 LONGEST_LINE = 2**24
-TAIL = 2000  # characters of its own words that are told when it dies
+TAIL = 2000  # bytes of its own words that are told when it dies
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -34,8 +34,31 @@ class Process:
         """Starts it, and gives what it says until it has ended."""
         reading, writing = os.pipe()
         os.set_inheritable(writing, True)
+        pipe = os.fdopen(reading, "rb")
+        try:
+            self._process = await self._started(writing)
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(writing)
+        if self._killed:
+            self.kill()
+        reader = asyncio.StreamReader(LONGEST_LINE)
+        rest = asyncio.create_task(self._end_the_rest(self._process))
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            while line := await reader.readline():
+                yield read_line(line)
+        finally:
+            rest.cancel()
+            transport.close()
+
+    async def _started(self, writing: int) -> asyncio.subprocess.Process:
         with (self._folder / "driver.log").open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 self._module,
@@ -48,26 +71,23 @@ class Process:
                 cwd=_ROOT,
                 env={**self._environment, EVENTS: str(writing)},
             )
-        os.close(writing)
-        if self._killed:
-            self.kill()
-        reader = asyncio.StreamReader(LONGEST_LINE)
-        pipe = os.fdopen(reading, "rb")
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
-        try:
-            while line := await reader.readline():
-                yield read_line(line)
-        finally:
-            transport.close()
+
+    async def _end_the_rest(self, process: asyncio.subprocess.Process) -> None:
+        """What it has forked may outlive it and hold the pipe open: nobody would hear that it has ended."""
+        await process.wait()
+        marks.kill(self._mark)
+
+    @property
+    def over(self) -> bool:
+        """It has ended, or is to."""
+        return self._killed or (self._process is not None and self._process.returncode is not None)
 
     async def ended(self) -> str:
         """Waits for its end; in words how it ended, with the last of its own."""
         assert self._process is not None
         code = await self._process.wait()
         marks.kill(self._mark)
-        tail = (self._folder / "driver.log").read_bytes()[-TAIL:].decode(errors="replace").strip()
+        tail = _tail(self._folder / "driver.log").decode(errors="replace").strip()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"the driver's process ended with {how}" + (f": {tail}" if tail and code else "")
 
@@ -86,3 +106,9 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             marks.kill(self._mark)
+
+
+def _tail(file: Path) -> bytes:
+    with file.open("rb") as log:
+        log.seek(max(0, file.stat().st_size - TAIL))
+        return log.read(TAIL)

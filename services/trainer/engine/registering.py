@@ -17,7 +17,6 @@ from bmase.monitor.v1.monitor_pb2_grpc import MonitorServiceStub
 from bmase.registry.v1 import registry_pb2 as pb
 from google.protobuf import json_format
 
-from services.kit.errors import DomainError
 from services.trainer.engine import packing
 from services.trainer.engine.blobs import Blobs, by_digest
 from services.trainer.engine.registry import CALL_SECONDS, NewVersion, Registry
@@ -59,9 +58,10 @@ class Registering:
         self._registry, self._blobs = registry, Blobs(blobs)
         self._monitor = MonitorServiceStub(monitor)
 
-    async def register(self, job: Job, stable: int = 0) -> int:
-        """The version's number."""
-        with tempfile.TemporaryDirectory(prefix="bmase-register-") as folder:
+    async def register(self, job: Job, below: Path, stable: int = 0) -> int:
+        """The version's number; what is needed meanwhile is kept in a folder of its own below `below`."""
+        await asyncio.to_thread(below.mkdir, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="register-", dir=below) as folder:
             made = await asyncio.to_thread(self._bring, job, Path(folder))
             files = await asyncio.to_thread(lambda: made.files)
             number = await self._registry.create(_new(job, made, stable), files)
@@ -127,8 +127,3 @@ def _metrics(made: Made) -> Mapping[str, float]:
         return {}
     estimates = json.loads(file.read_bytes())["estimates"]
     return {each["metric"]: float(each["value"]) for each in estimates[:MOST_METRICS]}
-
-
-def unavailable(error: DomainError) -> bool:
-    """Whether it is worth while to try again."""
-    return error.reason.name in {"SERVICE_UNAVAILABLE", "STORE_UNAVAILABLE", "COORDINATION_UNAVAILABLE"}

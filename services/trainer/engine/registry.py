@@ -16,7 +16,7 @@ from bmase.registry.v1 import registry_pb2 as pb
 from bmase.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from google.protobuf import json_format
 
-from services.kit.errors import DomainError, from_rpc_error
+from services.kit.errors import DomainError, translated
 from services.trainer.engine.attempt import Brought
 
 CALL_SECONDS = 30.0
@@ -126,12 +126,3 @@ async def _answered(call: Awaitable[Answer]) -> Answer:
         return await call
     except grpc.aio.AioRpcError as error:
         raise translated(error, "registry") from error
-
-
-def translated(error: grpc.aio.AioRpcError, service: str) -> DomainError:
-    """The other service's own error, or that it does not answer."""
-    known = from_rpc_error(error)
-    if known is not None:
-        return known
-    message = f"the {service} does not answer ({error.code().name.lower()})"
-    return DomainError(Reason.SERVICE_UNAVAILABLE, message, hint=f"Check that the {service} runs (bmase status).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,17 +12,21 @@ import numpy as np
 from bmase.reasons import Reason
 from bmase.training import Batch, Column, Product, Run, Saved, Source
 from bmase.training.run import DATA, TRAIN
+from pydantic import TypeAdapter
 
 from services.kit.errors import DomainError
-from services.trainer.data import Manifest, Places, Splits
+from services.trainer.data import File, Manifest, Places, Splits
 from services.trainer.data.columns import cast
 from services.trainer.data.sharding import shard
 from services.trainer.engine import packing
-from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Measured, Progressed, Said
-from services.trainer.engine.blobs import Blobs
+from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Logged, Measured, Progressed, Said, Step
+from services.trainer.engine.blobs import Blobs, patiently
 from services.trainer.engine.checkpoints import Writer, read
+from services.trainer.jobs.state import legible
 from services.trainer.reproduce.observe import splits_of
 
+_DAMAGED = frozenset({Reason.ARTEFACT_NOT_FOUND, Reason.DIGEST_MISMATCH})
+_STEP: TypeAdapter[int] = TypeAdapter(Step)
 ALL_FOR_TRAINING = Splits(train=1, validation=0, test=0)
 # All workers learn from the first how many steps lie between two checkpoints.
 Agree = Callable[[int], int]
@@ -47,6 +52,7 @@ class JobRun(Run):
         self._attempt, self._manifests, self._tell = attempt, manifests, tell
         self._splits = splits_of(attempt.spec.split) or ALL_FOR_TRAINING
         self._blobs = Blobs(attempt.blobs)
+        self._files: dict[str, tuple[Path, ...]] = {}
         prefix = f"jobs/{attempt.job}/checkpoints/{attempt.number}-"
         self._writer = Writer(self._blobs, prefix, folder, lambda kept: tell(Checkpointed(kept=kept)))
         self._pace = _Pace(attempt.checkpoint_seconds, agree)
@@ -87,19 +93,24 @@ class JobRun(Run):
         return table(self._manifest(source), self._splits, part, columns)
 
     def files(self, source: str = DATA) -> tuple[Path, ...]:
-        """Each is brought into `folder`, under its own name, and verified; files without rows keep their places."""
-        found = []
-        manifest = self._manifest(source)
+        """Each is brought once, under its own name, and verified; files without rows keep their places."""
+        if source not in self._files:
+            self._files[source] = self._brought(self._manifest(source), self.folder / source)
+        return self._files[source]
+
+    def _brought(self, manifest: Manifest, folder: Path) -> tuple[Path, ...]:
+        found: dict[Path, File] = {}
         for number, file in enumerate(manifest.files):
-            place = file.label if manifest.format == "files" else f"{number}/{file.uri.rsplit('/', 1)[-1]}"
-            local = self.folder / source / place
-            if local.exists() or ".." in local.parts:
-                raise DomainError(Reason.INVALID_DATA, f"two files of {source!r} are called {place}")
+            place = Path(file.label if manifest.format == "files" else f"{number}/{file.uri.rsplit('/', 1)[-1]}")
+            if place.is_absolute() or ".." in place.parts:
+                raise DomainError(Reason.INVALID_DATA, f"a file of {folder.name!r} is called {place}")
+            if folder / place in found:
+                raise DomainError(Reason.INVALID_DATA, f"two files of {folder.name!r} are called {place}")
+            found[folder / place] = file
+        for local, file in found.items():
             local.parent.mkdir(parents=True, exist_ok=True)
             with Places().open(file) as content, local.open("wb") as out:
-                while chunk := content.read(2**20):
-                    out.write(chunk)
-            found.append(local)
+                shutil.copyfileobj(content, out, 2**20)
         return tuple(found)
 
     def _manifest(self, name: str) -> Manifest:
@@ -114,19 +125,32 @@ class JobRun(Run):
         return self._pace.due(step)
 
     def checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
+        _STEP.validate_python(step)
         if self.first:
             self._writer.put(step, state)
 
     def resume(self) -> Saved | None:
-        kept = self._attempt.checkpoint
-        return None if kept is None else Saved(kept.step, read(self._blobs, kept, self.folder))
+        """From the latest checkpoint that is whole; the error of the latest when none is."""
+        damage: DomainError | None = None
+        for kept in self._attempt.checkpoints:
+            try:
+                return Saved(kept.step, read(self._blobs, kept, self.folder))
+            except DomainError as error:
+                if error.reason not in _DAMAGED:
+                    raise
+                damage = damage or error
+                text = legible(f"the checkpoint of step {kept.step} cannot be used: {error.message}")
+                self._tell(Logged(time=time.time(), text=text, worker=self.rank, stderr=True))
+        if damage is not None:
+            raise damage
+        return None
 
     # --- telling
 
     def report(self, step: int, *, total: int = 0, epoch: float = 0.0, message: str = "", **metrics: float) -> None:
         if not self.first:
             return
-        self._tell(Progressed(step=step, total=total, epoch=epoch, message=message))
+        self._tell(Progressed(step=step, total=total, epoch=epoch, message=legible(message)))
         if metrics:
             values = {name: float(value) for name, value in metrics.items()}
             self._tell(Measured(time=time.time(), step=step, values=values))
@@ -136,7 +160,7 @@ class JobRun(Run):
             return
         packed = self.folder / "product.tar"
         packing.pack(product, packed)
-        self.product = self._blobs.put_by_digest(f"jobs/{self._attempt.job}/product-", packed)
+        self.product = patiently(lambda: self._blobs.put_by_digest(f"jobs/{self._attempt.job}/product-", packed))
         packed.unlink()
 
     def close(self) -> None:
@@ -150,13 +174,34 @@ class JobRun(Run):
 _shard = shard
 
 
-def table(manifest: Manifest, splits: Splits, name: str, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """All rows of a part in memory; arrays without rows where there are none."""
-    batches = list(shard(manifest, splits, name, columns))
+def table(
+    manifest: Manifest,
+    splits: Splits,
+    name: str,
+    columns: Sequence[str] | None = None,
+    *,
+    every: int = 1,
+    most: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Rows of a part in memory: one of `every`, at most `most`; arrays without rows where there are none."""
+    batches = list(_thinned(shard(manifest, splits, name, columns), every, most))
     if batches:
         return {column: np.concatenate([batch[column] for batch in batches]) for column in batches[0]}
     wanted = [each for each in manifest.columns if columns is None or each.name in columns]
     return {each.name: cast(np.empty((0, *each.shape)), each) for each in wanted}
+
+
+def _thinned(batches: Iterator[Batch], every: int, most: int | None) -> Iterator[Batch]:
+    """What is left out is not held either."""
+    seen = taken = 0
+    for batch in batches:
+        first, seen = -seen % every, seen + len(next(iter(batch.values())))
+        left = None if most is None else most - taken
+        some = {name: array[first::every][:left].copy() for name, array in batch.items()}
+        taken += len(next(iter(some.values())))
+        yield some
+        if most is not None and taken >= most:
+            return
 
 
 class _Pace:

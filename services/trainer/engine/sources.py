@@ -38,8 +38,11 @@ def manifest(source: DataSource, *, plain: bool = False) -> Manifest:
 
 
 def joined(found: Sequence[Manifest], name: str) -> Manifest:
+    """One manifest of several places; InvalidArgument when formats or columns differ."""
     first = found[0]
     for other in found[1:]:
         if (other.format, other.columns) != (first.format, first.columns):
             raise InvalidArgument([Violation(f"data.{name}", "has places with unlike formats or columns")])
-    return first.model_copy(update={"files": tuple(file for each in found for file in each.files)})
+    files = tuple(file for each in found for file in each.files)
+    # Made anew and not copied: files are put in order and the digest is of all of them.
+    return Manifest(format=first.format, columns=first.columns, files=files)

@@ -6,7 +6,7 @@ import grpc
 from bmase.gateway.v1 import route_pb2
 from bmase.gateway.v1.route_pb2_grpc import RouteServiceStub
 
-from services.trainer.engine.registry import translated
+from services.kit.errors import translated
 
 CALL_SECONDS = 10.0
 

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from services.trainer.engine.attempt import Logged, Progressed, Said
+from services.trainer.jobs.events import LONGEST_LINE
+from services.trainer.jobs.state import legible
 
-EVERY = 0.1  # seconds between two sendings
+EVERY = 0.4  # seconds between two sendings: each costs CPU that a training on the same node could have
 MOST = 10_000  # waiting; log lines beyond are dropped and counted, as a job that prints in a loop harms only itself
 
 Send = Callable[[Sequence[Said]], None]
@@ -84,9 +86,13 @@ class _Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         with self._lock:
             *lines, self._begun = (self._begun + text.replace("\r", "\n")).split("\n")
+            if len(self._begun) > LONGEST_LINE:  # whoever prints without an end fills no memory
+                lines, self._begun = [*lines, self._begun], ""
         for line in lines:
             if line.strip():
-                self._tell(Logged(time=time.time(), text=line[:4000], worker=self._worker, stderr=self._stderr))
+                self._tell(
+                    Logged(time=time.time(), text=legible(line, LONGEST_LINE), worker=self._worker, stderr=self._stderr)
+                )
         return len(text)
 
     def fileno(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ class Head:
     process: subprocess.Popen[bytes]
     address: str
     mark: str
+    folder: Path
 
     def pids(self) -> list[int]:
         return marks.find(self.mark)
@@ -51,7 +53,7 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
         env={**os.environ, "HOME": str(tmp_path), marks.MARK: mark, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'sdk'}"},
     )
     assert process.stdout is not None
-    yield Head(process, process.stdout.readline().decode().strip(), mark)
+    yield Head(process, process.stdout.readline().decode().strip(), mark, folder)
     marks.kill(mark)
     process.wait()
     subprocess.run(["rm", "-rf", str(folder)], check=True)
@@ -71,9 +73,11 @@ async def test_a_cluster_tells_its_nodes_and_is_silent_when_it_is_gone(
         ((_, amount),) = cluster.nodes.items()
         assert amount.millicpus == 3000
         assert amount.memory_bytes > 2**28
-        marks.kill(head.mark)
+        for pid in head.pids():
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/raylet"):
+                os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(120):
-            while cluster.nodes is not None:
+            while cluster.nodes is not None or head.process.poll() is None:  # without it, the rest is of no use
                 await asyncio.sleep(0.1)
     finally:
         await cluster.close()
@@ -94,6 +98,7 @@ def test_it_listens_on_loopback_only_and_is_gone_with_its_parent(head: Head) -> 
     while head.pids() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert head.pids() == []
+    assert not head.folder.exists()
 
 
 def _addresses() -> list[str]:

@@ -77,6 +77,13 @@ async def _deployed(consul: Consul, database: Database, gateway: LockedGateway, 
     return models
 
 
+async def _calm(gateway: LockedGateway, seconds: float) -> bool:
+    """Whether nothing was written meanwhile."""
+    written = len(gateway.writes)
+    await asyncio.sleep(seconds)
+    return len(gateway.writes) == written
+
+
 async def test_a_hundred_at_once(
     consul: Consul,
     consul_server: ConsulServer,
@@ -112,10 +119,7 @@ async def test_a_hundred_at_once(
         patcher.start()
         try:
             await eventually(lambda: all_in(Phase.STEPPING, 0), "all at the first step", 60)
-            await asyncio.sleep(4)
-            written = len(gateway.writes)
-            await asyncio.sleep(3)
-            assert len(gateway.writes) == written, "what is as it should be is not written again"
+            await eventually(lambda: _calm(gateway, 3), "what is as it should be is not written again", 60)
             began = time.time()
             for model in models:
                 monitor.bad(model)

@@ -59,7 +59,7 @@ def attempted(tmp_path: Path, number: int, checkpoint: Kept | None = None) -> tu
         parameters=OWN,
         search=WISH,
         blobs=(tmp_path / "blobs").as_uri(),
-        checkpoint=checkpoint,
+        checkpoints=(checkpoint,) if checkpoint else (),
     )
     folder = tmp_path / f"worker-{number}"
     folder.mkdir()

@@ -10,14 +10,16 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from bmase.training import Cases, Product
+from onnx import TensorProto, helper
 
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import calling, cases, inherited, packing
 from services.trainer.engine.assignment import unpack_bundle
 from services.trainer.engine.attempt import Failed, Logged, Measured, Progressed, Said, read_line, write_line
-from services.trainer.engine.model import joined
+from services.trainer.engine.model import BATCH, OnnxModel, joined
 from services.trainer.engine.run import _Pace
 from services.trainer.engine.telling import Teller, told
 from services.trainer.jobs.state import Cause
@@ -188,6 +190,22 @@ def test_logits_and_single_chances_become_probabilities(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.probabilities, [[0.75, 0.25], [0.25, 0.75]])  # type: ignore[attr-defined]
     both = cases.answers(logits, asked, {"p": np.array([[0.0, 0.0], [0.0, np.log(3.0)]])})
     np.testing.assert_allclose(both.probabilities, [[0.5, 0.5], [0.25, 0.75]])  # type: ignore[attr-defined]
+
+
+def test_of_a_model_only_the_outputs_that_are_wanted_are_fetched(tmp_path: Path) -> None:
+    value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", *shape])  # noqa: E731
+    nodes = [helper.make_node("Identity", ["x"], ["large"]), helper.make_node("Neg", ["x"], ["small"])]
+    graph = helper.make_graph(nodes, "two", [value("x", 2)], [value("large", 2), value("small", 2)])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(made, tmp_path / "model.onnx")
+    model = OnnxModel(tmp_path)
+    rows = np.ones((BATCH + 1, 2), np.float32)
+    assert list(model({"x": rows})) == ["large", "small"]
+    found = model({"x": rows}, ["small"])
+    assert list(found) == ["small"]
+    np.testing.assert_array_equal(found["small"], -rows)
+    with pytest.raises(KeyError, match="there are: large, small"):
+        model({"x": rows}, ["losses"])
 
 
 def test_answers_of_unlike_lengths_are_filled_up() -> None:
