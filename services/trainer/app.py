@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 from bmase.trainer.v1 import trainer_pb2_grpc
 
@@ -13,7 +14,7 @@ from services.kit.database import Database
 from services.kit.hub import Hub
 from services.kit.server import GrpcServer, Registration
 from services.trainer.config import TrainerSettings
-from services.trainer.engine.assignment import Assignments
+from services.trainer.engine.assignment import Assignments, look_at
 from services.trainer.engine.blobs import Blobs
 from services.trainer.engine.embedded import EmbeddedRay
 from services.trainer.engine.engine import Engine
@@ -63,7 +64,7 @@ async def build(stack: AsyncExitStack) -> None:
     app.supervise(stack, loop.run(), "loop")
     jobs = Registration(
         trainer_pb2_grpc.add_TrainerServiceServicer_to_server,
-        TrainerServicer(records, journal, hub, loop),
+        TrainerServicer(records, journal, hub, loop, partial(look_at, registry=registry)),
         "bmase.trainer.v1.TrainerService",
     )
     pipelines = assemble(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from bmase.trainer.v1 import trainer_pb2 as pb
@@ -18,6 +18,7 @@ from services.kit.errors import InvalidArgument, Violation
 from services.kit.filters import parse_filter
 from services.kit.hub import Hub
 from services.trainer.callers import SOMEBODY, caller
+from services.trainer.engine import locks
 from services.trainer.evaluation.gates.parse import parse_all
 from services.trainer.jobs import requests as rq
 from services.trainer.jobs import transitions
@@ -40,11 +41,16 @@ Context = Any
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """Any instance answers; only the leader runs jobs."""
 
-    def __init__(self, records: JobRecords, journal: JobJournal, hub: Hub, loop: Loop) -> None:
+    def __init__(
+        self, records: JobRecords, journal: JobJournal, hub: Hub, loop: Loop, look_at: Callable[[Spec], Awaitable[None]]
+    ) -> None:
+        """`look_at`: at what a job names elsewhere, before it is made; raises what is wrong with it."""
         self._records, self._journal, self._hub, self._loop = records, journal, hub, loop
+        self._look_at = look_at
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         asked = decode(rq.Create, request)
+        await self._look_at(asked.job)
         job = await create(self._records, asked.job, asked.request_id, caller())
         self._hub.notify()
         return self._told(job)
@@ -113,9 +119,7 @@ async def create(records: JobRecords, spec: Spec, request_id: str = "", owner: s
 def check(spec: Spec) -> None:
     """What can be known before anything is done: recipe, parameters, sources, gates."""
     parse_all(spec.gates)
-    if spec.environment_digest is not None:
-        words = "cannot be chosen in this release: jobs run in the trainer's own environment, so leave it empty"
-        raise InvalidArgument([Violation("job.environment_digest", words)])
+    locks.may_have_one(spec)
     if spec.bundle is not None:
         take(spec.parameters)
         return

@@ -14,8 +14,10 @@ from bmase.core.jobs import State
 from bmase.errors import InvalidArgument, PreconditionFailed
 from bmase.trainer.v1 import trainer_pb2 as pb
 
+from services.trainer.engine.locks import NEEDED
 from tests.support import jobs
 from tests.support.suite import Suite
+from tests.support.wheelhouse import unbuildable
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -30,10 +32,13 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     folder = tmp_path_factory.mktemp("training")
     settings = f"[trainer]\ncpus = 4\ncheckpoint_seconds = {CHECKPOINT_SECONDS}\n"
     made = Suite(folder / "data", nodes=("blue",), settings=settings, trains=True)
-    try:
-        yield made.up()
-    finally:
-        made.down()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_OFFLINE", "1")
+        patch.setenv("BMASE_TRAINER_ENVIRONMENTS", str(folder / "environments"))
+        try:
+            yield made.up()
+        finally:
+            made.down()
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +145,22 @@ def test_a_worker_that_always_dies_is_given_up_after_some_attempts_only(client: 
     assert jobs.ended(client, made.name).state == State.STATE_CANCELLED
 
 
-def test_bad_input_is_refused_before_anything_is_kept(client: Client, code: str) -> None:
+def _lock(client: Client, folder: Path, text: str) -> str:
+    (folder / "environment.txt").write_text(text)
+    return client.upload(folder / "environment.txt")
+
+
+def test_an_environment_that_cannot_be_built_ends_its_job_alone(client: Client, code: str, tmp_path: Path) -> None:
+    wanted = jobs.stepper("no-environment", code)
+    wanted.environment_digest = _lock(client, tmp_path, unbuildable())
+    seen = jobs.ended(client, client.jobs.create(wanted).name)
+    assert (seen.state, seen.cause) == (State.STATE_FAILED, pb.CAUSE_ERROR)
+    assert "uv pip install ended with" in seen.message
+    assert "fsspec" in seen.message
+    assert jobs.lines(client, seen.name) == [f"builds the environment of the lock: {len(NEEDED)} packages, by uv"]
+
+
+def test_bad_input_is_refused_before_anything_is_kept(client: Client, code: str, tmp_path: Path) -> None:
     before = len(list(client.jobs.list()))
     wrong = [
         (jobs.job("m", recipe="image-clasification", data={"data": "file:///x.npz"}), "image-classification"),
@@ -152,6 +172,10 @@ def test_bad_input_is_refused_before_anything_is_kept(client: Client, code: str)
         ),
         (jobs.job("m", bundle=code, entry_point="not an entry"), "entry_point"),
         (pb.Job(model="models/m", recipe="tabular", environment_digest="sha256:" + "0" * 64), "environment_digest"),
+        (
+            jobs.job("m", bundle=code, entry_point="a:main", environment=_lock(client, tmp_path, "numpy\n")),
+            "line 1: numpy is not pinned",
+        ),
     ]
     for wanted, words in wrong:
         with pytest.raises(InvalidArgument) as refused:

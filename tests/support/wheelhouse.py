@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from services.trainer.engine import locks
 from services.trainer.reproduce.machine import running
 from services.trainer.reproduce.packages import Lock, canonical, installed, wheel_files
 
@@ -41,6 +42,12 @@ def small_lock(names: Iterable[str] | None = None) -> Lock:
     return Lock(**running(), packages=tuple(each for each in installed(check=False) if each.name in chosen))
 
 
+def unbuildable() -> str:
+    """A job's lock with all that a driver needs by name, and no archive of it anywhere."""
+    versions = dict.fromkeys(locks.NEEDED, "1.0") | {"ray": metadata.version("ray")}
+    return "".join(f"{name}=={version} --hash=sha256:{'0' * 64}\n" for name, version in versions.items())
+
+
 def pack(names: Iterable[str], folder: Path) -> Path:
     """A wheel of each, as it is installed here."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +69,8 @@ def _pack(distribution: metadata.Distribution, folder: Path) -> None:
 
 def _tag(distribution: metadata.Distribution) -> str:
     lines = (distribution.read_text("WHEEL") or "").splitlines()
-    return next(line.partition(": ")[2] for line in lines if line.startswith("Tag: "))
+    tags = [line.partition(": ")[2] for line in lines if line.startswith("Tag: ")]
+    return next((tag for tag in tags if not tag.startswith("py2-")), tags[0])
 
 
 def _record(files: Sequence[metadata.PackagePath], notes: str) -> str:

@@ -52,6 +52,7 @@ JOB: list[Column] = [
     ("parameters", lambda j: words.mapping({k: jobview.value(v) for k, v in j.parameters.items()})),
     ("seed", lambda j: str(j.seed)),
     ("resources", _view("resources")),
+    ("environment", lambda j: j.environment_digest),
     ("gates", _view("gates")),
     ("attempts", _view("attempts")),
     ("checkpoints", lambda j: ", ".join(f"step {c.step} ({words.size(c.size_bytes)})" for c in j.checkpoints)),
@@ -93,6 +94,10 @@ def train(
     gpus: Annotated[int, typer.Option(help="Of each worker.")] = 0,
     limit: Annotated[float, typer.Option(help="Hours that it may take.", min=0.001)] = 24.0,
     priority: Annotated[int, typer.Option(min=-100, max=100)] = 0,
+    environment: Annotated[
+        Path | None,
+        typer.Option("--environment", exists=True, dir_okay=False, help="Requirements with versions and hashes."),
+    ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Keep the data with the version.")] = False,
     labels: Labels = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
@@ -119,6 +124,7 @@ def train(
         snapshot=snapshot,
         labels=parse.pairs(labels, "--label", str),
         priority=priority,
+        environment=jobview.uploaded(cli, environment) if environment else "",
     )
     begin(cli, wanted, detach=detach)
 

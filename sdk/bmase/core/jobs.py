@@ -42,10 +42,12 @@ def job(
     labels: Mapping[str, str] | None = None,
     priority: int = 0,
     owner: str = "",
+    environment: str = "",
 ) -> pb.Job:
     """What is to be trained: a recipe's name, or the digest of a bundle and "module:function" in it.
 
-    `data`: name -> one place or several; a path of this machine is made a file:// URI.
+    `data`: name -> one place or several; a path of this machine is made a file:// URI. `environment`: the digest of a
+    lock, as `Client.upload` gives it; empty is the trainer's own environment.
     """
     resources = pb.Resources(workers=workers, cpus=cpus, memory_bytes=memory_bytes, gpus=gpus)
     if time_limit is not None:
@@ -60,6 +62,7 @@ def job(
         labels=labels or {},
         priority=priority,
         owner=owner,
+        environment_digest=environment,
     )
     if split is not None:
         wanted.split.CopyFrom(split)

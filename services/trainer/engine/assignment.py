@@ -16,11 +16,13 @@ from typing import Any
 
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, InvalidArgument, Violation
+from services.trainer.engine import locks
 from services.trainer.engine.archives import extract
-from services.trainer.engine.attempt import Attempt, Brought, Kept
+from services.trainer.engine.attempt import LOCK, Attempt, Brought, Kept
 from services.trainer.engine.blobs import by_digest
 from services.trainer.engine.registry import Registry
+from services.trainer.jobs.spec import Spec
 from services.trainer.jobs.state import Job, Phase
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.recipe import Place
@@ -84,6 +86,7 @@ class Assignments:
             address=address,
             nodes=nodes,
             code=await self._code(job, folder),
+            lock=await self._lock(job, folder),
             checkpoints=tuple(Kept(key=c.uri, digest=c.digest, step=c.step) for c in reversed(job.checkpoints)),
             product=product if job.stage is Phase.EVALUATING else None,
             materials=await self._materials(what, folder),
@@ -115,6 +118,33 @@ class Assignments:
         await self._registry.artefact(job.spec.bundle.digest, packed)
         await asyncio.to_thread(unpack_bundle, packed, code)
         return code
+
+    async def _lock(self, job: Job, folder: Path) -> Path | None:
+        """Held against this trainer before anything is started: it may be another than the one that took the job."""
+        if job.spec.environment_digest is None:
+            return None
+        file = folder / LOCK
+        file.write_bytes(await lock_of(job.spec.environment_digest, self._registry))
+        return file
+
+
+async def look_at(spec: Spec, registry: Registry) -> None:
+    """Before a job is made: the lock that it names is there and fits, or the error says why not."""
+    locks.may_have_one(spec)
+    if spec.environment_digest is not None:
+        await lock_of(spec.environment_digest, registry)
+
+
+async def lock_of(digest: str, registry: Registry) -> bytes:
+    """A lock in which jobs can run here; InvalidArgument, SERVICE_UNAVAILABLE."""
+    try:
+        content = await registry.document(digest, locks.MOST_BYTES)
+    except DomainError as error:
+        if error.reason is not Reason.ARTEFACT_NOT_FOUND:
+            raise
+        raise InvalidArgument([Violation(locks.FIELD, f"{digest} is not stored: upload the lock first")]) from None
+    locks.read(content)
+    return content
 
 
 def _remove(folder: Path) -> None:

@@ -14,7 +14,9 @@ from services.trainer.recipes.recipe import Place
 from services.trainer.search import Wish
 
 FILE = "attempt.json"
+LOCK = "environment.txt"  # beside it, and among the evidence of the version
 EVENTS = "BMASE_EVENTS"  # the variable with the file descriptor on which a driver speaks
+INSTALLER_HOME = "BMASE_INSTALLER_HOME"  # and with the home of uv's cache and settings: a driver on Ray has another
 
 
 # What the contract has room for. Refused where the code says it: a job with another one could not be told to anybody.
@@ -58,6 +60,7 @@ class Attempt(_Part):
     nodes: Mapping[str, int] = {}  # of a cluster, by Ray's ids: how many of the workers go there; empty: anywhere
     code: Path | None = None
     bundle: Kept | None = None  # the same, for workers
+    lock: Path | None = None  # the file; the driver and its workers run in the environment of it
     checkpoints: tuple[Kept, ...] = ()  # the latest first
     product: Kept | None = None  # set: training is done, and evaluation is what is left
     materials: tuple[Brought, ...] = ()

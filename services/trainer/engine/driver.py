@@ -18,9 +18,10 @@ from typing import BinaryIO
 from bmase.training import Product
 
 from services.trainer.data import Manifest
-from services.trainer.engine import bundle, packing, sources
+from services.trainer.engine import bundle, locks, packing, sources
 from services.trainer.engine.attempt import (
     EVENTS,
+    LOCK,
     Attempt,
     Evaluated,
     Gate,
@@ -38,9 +39,12 @@ from services.trainer.engine.calling import CodeFailedError, failure, find_code
 from services.trainer.engine.run import ALL_FOR_TRAINING
 from services.trainer.jobs.state import Outcome
 from services.trainer.recipes.recipe import Place
+from services.trainer.reproduce.machine import observe_lock
 from services.trainer.reproduce.made import CODE, SERIES, write_series
 from services.trainer.reproduce.observe import Worker, observe, plan_of, splits_of
+from services.trainer.reproduce.packages import Lock
 from services.trainer.reproduce.record import Record
+from services.trainer.reproduce.requirements import with_archives
 from services.trainer.reproduce.verdict import REPRODUCES
 
 RUN_BY = ("services.trainer.engine.run",)
@@ -114,7 +118,7 @@ class Driver:
             worker=Worker.model_validate_json(worker),
             bundle=self._attempt.code,
             run_by=RUN_BY,
-            checked=self._folder.parent.parent / "packages.json",
+            environment=self._environment(),
             resumed_at=None if self._attempt.checkpoint is None else self._attempt.checkpoint.step,
         )
         file = self._folder / "record.json"
@@ -125,10 +129,20 @@ class Driver:
             series.write_text(write_series(self._series))
             self._blobs.put(_series_key(product), series)
 
+    def _environment(self) -> Lock:
+        """What this runs in, read file by file; of a lock with the archives from which it can be installed again."""
+        here = observe_lock(checked=self._folder.parent.parent / "packages.json")
+        if self._attempt.lock is None:
+            return here
+        given = locks.read(self._attempt.lock.read_bytes())
+        return with_archives(here, {package.pin: package.archives for package in given.packages})
+
     def _keep_for_again(self, product: Kept, out: Path) -> None:
         """What a reproduction needs beside the record: series to find where it parts, and the code of users."""
         if self._blobs.exists(_series_key(product)):
             (out / SERIES).write_bytes(self._blobs.read(_series_key(product)))
+        if self._attempt.lock is not None:
+            (out / LOCK).write_bytes(self._attempt.lock.read_bytes())
         if self._attempt.code is not None:
             packing.pack_folder(self._attempt.code, out / CODE)
 

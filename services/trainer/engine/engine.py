@@ -224,7 +224,8 @@ class Engine:
         nodes = job.attempts[-1].workers if on_ray and self._address else {}
         folder = await self._patiently(job, lambda: self._assignments.prepare(job, key[1], address, nodes))
         own_ray = self._ray.environment if on_ray and not self._address else {}
-        process = Process(folder, own_ray, f"{job.id}-{key[1]}")
+        mark = f"{job.id}-{key[1]}"
+        process = Process(folder, own_ray, mark, has_lock=job.spec.environment_digest is not None)
         self._processes[key] = process
         heard = Heard(job, process, keep, journal=self._journal, hub=self._hub, go=self._go, drop=self._drop)
         try:

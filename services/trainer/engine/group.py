@@ -6,7 +6,9 @@ Ray's own actors are used and not Ray Train: see docs/decisions/0024.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,8 +158,13 @@ class Group:
         self._placed = placement_group([each] * spec.workers, bundle_label_selector=nodes or None)
         self._wait()
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-        options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": {"env_vars": self._environment}}
+        own: dict[str, Any] = {"env_vars": self._environment}
+        beside: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
+        if self._attempt.lock is not None:  # what workers say is of its packages, too
+            own["py_executable"] = shlex.quote(sys.executable)  # for a shell
+            beside["runtime_env"] = own
+        self._mailbox: Any = ray.remote(Mailbox).options(**beside).remote()
+        options = {"num_cpus": spec.cpus, "num_gpus": spec.gpus, "runtime_env": own}
         self._workers: list[Any] = [
             ray.remote(Worker)
             .options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placed, rank))

@@ -54,7 +54,10 @@ def _lost(message: str) -> Outcome:
 
 
 def _environment(attempt: Attempt) -> dict[str, str]:
-    """Of the workers: what numeric libraries read only when they start, where our code lies, and whose they are."""
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk")])
+    """Of the workers: what numeric libraries read only when they start, where our code lies (with a lock, where nothing
+    else lies beside it), and whose they are.
+    """
+    ours = [str(_ROOT), str(_ROOT / "sdk")] if attempt.lock is None else [os.environ["PYTHONPATH"]]
+    path = os.pathsep.join(ours)
     mark = {marks.ATTEMPT: os.environ[marks.MARK]} if marks.MARK in os.environ else {}
     return {**environment(attempt), "PYTHONPATH": path, **mark}

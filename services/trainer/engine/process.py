@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from services.trainer.engine import inherited, marks
-from services.trainer.engine.attempt import EVENTS, Go, Said, read_line
+from services.trainer.engine.attempt import EVENTS, INSTALLER_HOME, Go, Said, read_line
 
 LONGEST_LINE = 2**24
 TAIL = 2000  # bytes of its own words that are told when it dies
@@ -20,10 +20,13 @@ _ROOT = Path(__file__).resolve().parents[3]
 class Process:
     """One driver. `mark` is in the environment of everything that it starts."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], mark: str, python: str = sys.executable) -> None:
-        self._folder, self._mark, self._python = folder, mark, python
+    def __init__(self, folder: Path, environment: Mapping[str, str], mark: str, *, has_lock: bool = False) -> None:
+        self._folder, self._mark = folder, mark
+        self._module = "services.trainer.engine." + ("locked" if has_lock else "driver")
         path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self._environment = {**inherited.environment(), "PYTHONPATH": path, **environment, marks.MARK: mark}
+        if has_lock:
+            self._environment[INSTALLER_HOME] = os.environ.get("HOME", "")
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
 
@@ -56,9 +59,9 @@ class Process:
     async def _started(self, writing: int) -> asyncio.subprocess.Process:
         with (self._folder / "driver.log").open("wb") as log:
             return await asyncio.create_subprocess_exec(
-                self._python,
+                sys.executable,
                 "-m",
-                "services.trainer.engine.driver",
+                self._module,
                 str(self._folder),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,

@@ -69,6 +69,22 @@ class Registry:
         if f"sha256:{found.hexdigest()}" != digest:
             raise DomainError(Reason.DIGEST_MISMATCH, f"what the registry sent for {digest} is not that")
 
+    async def document(self, digest: str, most: int) -> bytes:
+        """One small artefact, verified; INVALID_FIELD when it has more than `most` bytes."""
+        found = bytearray()
+        call = self._stub.ReadArtefact(pb.ReadArtefactRequest(digest=digest), timeout=CALL_SECONDS)
+        try:
+            async for part in call:
+                found += part.data
+                if len(found) > most:
+                    call.cancel()
+                    raise DomainError(Reason.INVALID_FIELD, f"{digest} has more than {most} bytes", field="digest")
+        except grpc.aio.AioRpcError as error:
+            raise translated(error, "registry") from error
+        if f"sha256:{hashlib.sha256(found).hexdigest()}" != digest:
+            raise DomainError(Reason.DIGEST_MISMATCH, f"what the registry sent for {digest} is not that")
+        return bytes(found)
+
     async def create(self, new: NewVersion, files: Sequence[sources.Source]) -> int:
         """The number of the version; the same one when it is asked again."""
         stored = [pb.File(path=s.path, digest=await self._put(s.local), role=s.role) for s in files]

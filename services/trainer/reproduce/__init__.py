@@ -5,6 +5,7 @@ packages, checks, machine packages of the environment, the machine under it
 record, observe, changes  the frozen record of a version, how it is taken, and what two of them differ in
 determinism               what a worker sets before user code
 requirements, environment the recorded environment, built again and checked
+pinned                    locks that are given, as requirements with hashes
 indexes                   from where packages are taken
 data, rows, train         the recorded training, run once more under that environment's Python
 weights, safetensors      tensors of model files

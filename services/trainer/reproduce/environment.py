@@ -200,4 +200,4 @@ def _tail(text: str) -> str:
 def _failed(
     why: str, hint: str = "Check the installer's index, and that it still has these versions for this machine."
 ) -> DomainError:
-    return DomainError(Reason.ENVIRONMENT_FAILED, f"the recorded environment cannot be built: {why}", hint=hint)
+    return DomainError(Reason.ENVIRONMENT_FAILED, f"the environment cannot be built: {why}", hint=hint)

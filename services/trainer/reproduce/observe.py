@@ -3,10 +3,10 @@
     in the process that starts a worker    environment |= plan_of(spec).environment
     in the worker, before the code         determinism = apply(plan)
     in the worker, after it                observe_worker(determinism).model_dump_json()
-    in the job's driver                    observe(spec, manifests, worker=..., checked=...).to_json()
+    in the job's driver                    observe(spec, manifests, worker=..., environment=...).to_json()
 
 The driver runs under the same Python as its workers, so the lock is made there. It takes one to two seconds for 180
-packages once their files have been read, which is remembered in the file `checked`.
+packages once their files have been read, which `observe_lock` remembers in a file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ def observe(
     bundle: Path | None = None,
     run_by: Sequence[str] = (),
     environment: Lock | None = None,
-    checked: Path | None = None,
     resumed_at: int | None = None,
     tolerance: Tolerance | None = None,
 ) -> Record:
@@ -74,7 +73,7 @@ def observe(
         recipe=spec.recipe,
         data={name: Data(manifest=manifest, splits=splits) for name, manifest in manifests.items()},
         code=code_of(spec, bundle, run_by),
-        environment=environment or observe_lock(checked=checked),
+        environment=environment or observe_lock(),
         machine=worker.machine,
         seed=spec.seed,
         parameters=parameters_of(spec),
