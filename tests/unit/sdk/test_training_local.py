@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bmase.training import LocalRun, Product, Run, local
-from bmase.training.order import positions, shuffled
+from bmase.training.order import dealt, positions, shuffled
 from bmase.training.progress import Lines
 from bmase.training.tables import DataFileError, load
 
@@ -50,7 +50,22 @@ def test_workers_share_out_what_one_would_see(rows: Path) -> None:
     assert len(two[0]) == len(two[1])
     for number, (left, right) in enumerate(zip(*two, strict=True)):
         assert len(left) == len(right)
-        assert set(left) | set(right) <= set(one[number])
+        assert set(left) | set(right) <= {*one[number], one[0][0]}  # which fills the last round
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 50])
+def test_where_rows_do_not_come_out_even_all_are_used_and_some_twice(rows: Path, workers: int) -> None:
+    """As a job's workers get them: 83 rows, and the first ones again until all have as many."""
+    whole = values(LocalRun({"data": rows}))
+    found = [values(LocalRun({"data": rows}, rank=rank, world_size=workers)) for rank in range(workers)]
+    assert {len(each) for each in found} == {-(-len(whole) // workers)}
+    in_turn = [value for turn in zip(*found, strict=True) for value in turn]
+    assert in_turn == (whole * 2)[: len(in_turn)]
+
+
+def test_fewer_rows_than_workers_feed_all_and_none_feed_nobody() -> None:
+    assert [dealt(np.array([7, 8]), rank, 5).tolist() for rank in range(5)] == [[7], [8], [7], [8], [7]]
+    assert dealt(np.arange(0), 1, 2).tolist() == []
 
 
 def test_order_is_decided_by_seed_and_epoch(rows: Path) -> None:
