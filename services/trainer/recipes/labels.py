@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -50,10 +51,11 @@ def _labels(column: str, seen: set[object], named: tuple[str, ...], rows: Mappin
         names = tuple(sorted(str(value) for value in seen))
         return _enough(column, Labels(len(names), names, True, rows))
     for value in seen:
-        if not isinstance(value, int | float) or value < 0 or value != int(value) or value > MOST_CLASSES:
-            raise _refuse(
-                column, f"has the value {value!r}: classes are texts, or whole numbers from 0 to {MOST_CLASSES}"
-            )
+        if isinstance(value, float) and math.isnan(value):
+            raise _refuse(column, "has rows without a class: fill them in, or leave them out")
+        if not isinstance(value, int | float) or not 0 <= value <= MOST_CLASSES or value != int(value):
+            words = f"has the value {value!r}: classes are texts, or whole numbers from 0 to {MOST_CLASSES}"
+            raise _refuse(column, words)
     most = max(int(value) for value in seen if isinstance(value, int | float)) + 1
     return _enough(column, Labels(max(most, len(named)), named if len(named) >= most else (), False, rows))
 

@@ -112,6 +112,17 @@ def test_the_best_parameters_train_the_product(tmp_path: Path) -> None:
     assert len(run.series("val_loss")) == 6
 
 
+def test_only_the_last_training_makes_a_product_that_is_kept(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def noting(run: Run) -> None:
+        asked.append(run.final)
+        main(run)
+
+    train(ToyRun(tmp_path), noting, wish(trials=3))
+    assert asked == [False] * 3 + [True]
+
+
 def test_what_is_told(whole: ToyRun) -> None:
     run = whole
     assert run.reports[0] == (1, 4, "trial.1", {"trial.1.val_loss": run.reports[0][3]["trial.1.val_loss"]})
