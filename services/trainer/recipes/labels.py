@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ class Labels:
     classes: tuple[str, ...]
     text: bool
     rows: Mapping[str, int]  # of each part
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`classes` for a product. Folders that are called by numbers end in a slash: their column holds places, and
+        whoever judges would take the place 2 for the folder 2, which comes after 10."""
+        return self.classes if self.text else tuple(f"{name}/" if _number(name) else name for name in self.classes)
 
     def indices(self, values: np.ndarray) -> np.ndarray:
         """(n,) int64: the class of each value."""
@@ -58,6 +65,10 @@ def _labels(column: str, seen: set[object], named: tuple[str, ...], rows: Mappin
             raise _refuse(column, words)
     most = max(int(value) for value in seen if isinstance(value, int | float)) + 1
     return _enough(column, Labels(max(most, len(named)), named if len(named) >= most else (), False, rows))
+
+
+def _number(name: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+", name) is not None
 
 
 def _enough(column: str, found: Labels) -> Labels:

@@ -144,7 +144,7 @@ class Training:
             inputs={asked.image: asked.image},
             target=asked.label,
             output="probabilities",
-            classes=self.pictures.labels.classes,
+            classes=self.pictures.labels.names,
             description="A convolutional network that takes pictures in the unit of its training rows.",
             notes={"Training": {"epochs": self.epoch, "best val_loss": self.best.loss}},
         )

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bmase.training import LocalRun
+from bmase.training import LocalRun, Product
 
 from services.kit.errors import InvalidArgument
-from services.trainer.recipes.labels import labels
+from services.trainer.engine.cases import cases
+from services.trainer.recipes.labels import Labels, labels
 from services.trainer.recipes.recommendation.interactions import ids_of
 from services.trainer.recipes.tokens import check_texts
 
@@ -31,6 +32,15 @@ def test_numbers_that_are_no_classes(tmp_path: Path, value: float, words: str) -
 def test_whole_fractions_are_classes(tmp_path: Path) -> None:
     with run(tmp_path, np.array([0.0, 2.0] * 10)) as given:
         assert labels(given, "label").count == 3
+
+
+@pytest.mark.parametrize("folders", [("cat", "dog", "eel"), tuple(sorted(map(str, range(12)))), ("1", "2", "x")])
+def test_places_of_folders_are_judged_as_places(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    found = Labels(len(folders), folders, text=False, rows={})
+    truth = np.arange(len(folders))
+    product = Product(tmp_path, "classification", inputs={"image": "image"}, target="label", classes=found.names)
+    asked = cases(product, {"image": np.zeros((len(folders), 2)), "label": truth})
+    assert asked.truth["labels"].tolist() == truth.tolist()
 
 
 @pytest.mark.parametrize("values", [np.array([b"bytes"], object), np.array([b"bytes"]), np.arange(3)])
