@@ -1,4 +1,4 @@
-"""What trainings over torch do at their edges: rows that do not come out even, figures that are none, models too large."""
+"""Trainings over torch at their edges: rows that do not come out even, figures that are none, models too large."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def judged(data: Path, rank: int, workers: int, monkeypatch: pytest.MonkeyPatch)
     return found
 
 
-def test_a_model_that_fits_into_no_file_is_not_trained_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_fits_into_no_file_is_not_trained_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graphs, "MOST_BYTES", 1000)
     np.savez(tmp_path / "likes.npz", user=np.arange(100) % 10, item=np.arange(100) % 7)
     asked = by_name("recommendation").check({"epochs": 1}).model_dump()
