@@ -24,7 +24,8 @@ class EnsembleParameters(Parameters):
     task: Literal["classification", "regression"] = "classification"
     inputs: dict[str, str | tuple[str, ...]] = Field(
         default_factory=dict,
-        description="tensor of a member -> column that feeds it, or several side by side; else the one of its name",
+        description="tensor of a member -> column that feeds it, or several side by side; else those that its version "
+        "says it was trained on, else the one of its name",
     )
     output: str = Field("", description="tensor to average; if empty, each member's first of fractions")
     outputs: dict[str, str] = Field(

@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from bmase.layout import EVIDENCE
 from bmase.training import Batch
 from onnx import TensorProto, helper
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.ensembles.adapt import Columns
 from services.trainer.ensembles.graphs import Port
 
+PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
+
+_ONE_OR_MORE = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+_INPUTS = TypeAdapter(dict[str, Annotated[Columns, _ONE_OR_MORE, Field(min_length=1)]])
+
+
+def described(folder: Path) -> dict[str, Columns]:
+    """Tensor -> the columns that feed it, as a version's training has said; empty where it has not.
+
+    Anybody may push a file of that name, so one that is something else says nothing.
+    """
+    try:
+        return _INPUTS.validate_python(json.loads((folder / EVIDENCE / PRODUCT).read_bytes())["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
 
 def columns_of(
-    tensors: Sequence[str], asked: Mapping[str, str | Sequence[str]], known: Sequence[str]
-) -> dict[str, Columns]:
-    """The columns of each tensor: those asked for, else the one of its name. InvalidArgument names what is missing."""
-    found: dict[str, Columns] = {}
+    takes: Mapping[str, Collection[str]],
+    described: Mapping[str, Mapping[str, Columns]],
+    asked: Mapping[str, str | Sequence[str]],
+    known: Sequence[str],
+) -> dict[str, dict[str, Columns]]:
+    """Member -> tensor -> its columns: those asked for, else those that the version describes, else the one of its
+    name. `takes` has the tensors of each member. InvalidArgument names what is missing.
+    """
+    tensors = {name for own in takes.values() for name in own}
     wrong = [Violation(_field("inputs", name), f"no member takes {name!r}") for name in asked if name not in tensors]
-    for name in tensors:
-        given = asked.get(name, name)
-        found[name] = (given,) if isinstance(given, str) else tuple(given)
-        lacking = [column for column in found[name] if column not in known]
-        if lacking or not found[name]:
-            what = f"the data have no column {lacking[0]!r}" if lacking else "it names no column"
-            wrong.append(Violation(_field("inputs", name), f"{what} for it; there are: {', '.join(known)}"))
+    wrong += [Violation(_field("inputs", name), "it names no column") for name, given in asked.items() if not given]
+    found: dict[str, dict[str, Columns]] = {}
+    for member, own in takes.items():
+        found[member] = {name: _columns(asked.get(name) or described[member].get(name) or name) for name in own}
+        wrong += [each for name, given in found[member].items() for each in _lacking(name, given, known)]
     if wrong:
-        raise InvalidArgument(wrong)
+        raise InvalidArgument(list(dict.fromkeys(wrong)))
     return found
+
+
+def _columns(given: str | Sequence[str]) -> Columns:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _lacking(tensor: str, columns: Columns, known: Sequence[str]) -> list[Violation]:
+    lacking = [column for column in columns if column not in known]
+    what = f"the data have no column {lacking[0]!r} for it; there are: {', '.join(known)}" if lacking else ""
+    return [Violation(_field("inputs", tensor), what)] if what else []
 
 
 def fed(port: Port, columns: Columns, batch: Batch) -> np.ndarray:

@@ -59,8 +59,9 @@ class _Trial:
             if named and named not in known:
                 why = f"the data have no column {named!r}; there are: {', '.join(known)}"
                 raise InvalidArgument([Violation(f'job.parameters["{field}"]', why)])
-        tensors = list(dict.fromkeys(name for member in members for name in inputs_of(member)))
-        columns = rows.columns_of(tensors, asked.inputs, known)
+        takes = {member.name: list(inputs_of(member)) for member in members}
+        described = {material.name: rows.described(material.folder) for material in run.materials}
+        columns = rows.columns_of(takes, described, asked.inputs, known)
         self.taken: Intake = intake(members, columns)
         own = [
             output_of(member, asked.outputs.get(name, asked.output))
@@ -68,7 +69,7 @@ class _Trial:
         ]
         self.output = _called(asked, [port.name for port in own], self.taken)
         self.members = [
-            adapted(m, self.taken, columns, port, self.output) for m, port in zip(members, own, strict=True)
+            adapted(m, self.taken, columns[m.name], port, self.output) for m, port in zip(members, own, strict=True)
         ]
         self._done = 0  # rows
 
