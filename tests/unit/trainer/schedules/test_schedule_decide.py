@@ -147,6 +147,17 @@ def test_what_is_queued_waits_while_paused() -> None:
     assert len(_one(tr.resume(paused, NOW + 60), NOW + 61).starts) == 1
 
 
+def test_what_waits_for_the_end_of_a_pause_is_in_nobody_s_way() -> None:
+    queued = _one(schedule("queue", NOW - 1, **HOURLY), NOW, running={"nightly": ("p1",)}).after
+    paused = tr.pause(queued, "ann")
+    asked = _one(tr.ask(paused, "r1", "bob", NOW + 60), NOW + 60)
+    assert [(p.fire, p.owner) for p in asked.starts] == [("manual r1", "bob")]
+    behind = _one(tr.ask(paused, "r2", "bob", NOW + 60), NOW + 60, running={"nightly": ("p2",)})
+    assert _outcomes(behind) == ["queued"]
+    resumed = tr.resume(asked.after, NOW + 90)
+    assert [p.fire for p in _one(resumed, NOW + 91).starts] == ["cron 2026-06-01T12:00:00Z"]
+
+
 # --- manual
 
 
