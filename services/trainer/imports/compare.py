@@ -16,13 +16,24 @@ import numpy as np
 from services.trainer.imports.probes import ORDINARY
 
 EMPTY = "no rows"
+BOUND = 0.01
 TEXTS = "USO"  # of numpy's kinds
 
 
 @dataclass(frozen=True)
 class Tolerance:
+    """A difference may be `atol` + `rtol` times the scale. `bounded`: `atol` counts for at most BOUND of a scale that
+    is not 0, so that numbers as small as itself are compared as well.
+    """
+
     rtol: float
     atol: float
+    bounded: bool = False
+
+    def allows(self, difference: float, scale: float) -> bool:
+        """False for NaN."""
+        absolute = min(self.atol, BOUND * scale) if self.bounded and scale else self.atol
+        return difference <= absolute + self.rtol * scale
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,7 @@ def _numbers(  # noqa: PLR0917 - one call, in order
     largest = float(apart.max()) if apart.size else 0.0
     scale = max(ordinary, magnitude(a))
     rel = 0.0 if largest == 0 else largest / scale if scale else np.inf
-    within = largest <= tolerance.atol + tolerance.rtol * scale
+    within = tolerance.allows(largest, scale)
     mean = float(apart.mean()) if apart.size else 0.0
     where = _where(apart, original, converted) if largest else ""
     return Difference(pair.probe, pair.output, largest, mean, rel, scale, within, where, skipped)

@@ -29,6 +29,17 @@ def test_a_batch_of_tiny_answers_is_judged_by_the_ordinary_ones() -> None:
     assert [each.scale for each in found] == [1.0, 1.0, 1e6]
 
 
+@pytest.mark.parametrize(("bounded", "within"), [(True, [False, True, True]), (False, [True, True, True])])
+def test_numbers_as_small_as_the_tolerance_are_compared_as_well(bounded: bool, within: list[bool]) -> None:
+    small = [
+        _pair([4e-7, -3e-7], [0.0, 0.0]),  # another model altogether
+        _pair([4e-7, -3e-7], [4.0001e-7, -3e-7], output="near"),
+        _pair([0.0], [5e-7], output="nothing"),
+    ]
+    found = compare(small, Tolerance(rtol=1e-4, atol=1e-6, bounded=bounded))
+    assert [each.within for each in found] == within
+
+
 @pytest.mark.parametrize(
     ("original", "converted", "within"),
     [
