@@ -35,7 +35,9 @@ class EnsembleParameters(Parameters):
         (), description="members whose outputs are logits, or all: they become probabilities before the average"
     )
     classes: tuple[str, ...] = Field(
-        (), description="values of the target in the order of the outputs, unless they are the numbers from 0 on"
+        (),
+        description="values of the target in the order of the outputs, unless they are the numbers from 0 on, or the "
+        "members' versions say them",
     )
     group: str = Field("", description="column: rows with an equal value are one observation (a user's, a patient's)")
     tune_on: Literal["validation", "all"] = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,32 +11,55 @@ import numpy as np
 from bmase.layout import EVIDENCE
 from bmase.training import Batch
 from onnx import TensorProto, helper
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.ensembles.adapt import Columns
 from services.trainer.ensembles.graphs import Port
 
 PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
+MOST_NAMED = 8
 
 _ONE_OR_MORE = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
-_INPUTS = TypeAdapter(dict[str, Annotated[Columns, _ONE_OR_MORE, Field(min_length=1)]])
 
 
-def described(folder: Path) -> dict[str, Columns]:
-    """Tensor -> the columns that feed it, as a version's training has said; empty where it has not.
-
-    Anybody may push a file of that name, so one that is something else says nothing.
+class Described(BaseModel):
+    """What a version's training has said of it: tensor -> the columns that feed it, and the classes in the order of
+    its outputs. Empty where it has not.
     """
+
+    inputs: dict[str, Annotated[Columns, _ONE_OR_MORE, Field(min_length=1)]] = {}
+    classes: tuple[str, ...] = ()
+
+
+def described(folder: Path) -> Described:
+    """Anybody may push a file of that name, so one that is something else says nothing."""
     try:
-        return _INPUTS.validate_python(json.loads((folder / EVIDENCE / PRODUCT).read_bytes())["inputs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return Described.model_validate_json((folder / EVIDENCE / PRODUCT).read_bytes())
+    except (OSError, ValidationError):
+        return Described()
+
+
+def classes_of(described: Mapping[str, Described], asked: Sequence[str]) -> tuple[str, ...]:
+    """Those asked for, else those that members describe. InvalidArgument for a member that describes others: its
+    outputs are in another order, and would be weighed by the wrong truth.
+    """
+    known = {name: each.classes for name, each in described.items() if each.classes}
+    found = tuple(asked) or next(iter(known.values()), ())
+    for name, own in known.items():
+        if own != found:
+            why = f"member {name!r} tells {_some(own)} apart, in this order, and not {_some(found)}"
+            raise InvalidArgument([Violation('job.parameters["classes"]', why)])
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def columns_of(
     takes: Mapping[str, Collection[str]],
-    described: Mapping[str, Mapping[str, Columns]],
+    described: Mapping[str, Described],
     asked: Mapping[str, str | Sequence[str]],
     known: Sequence[str],
 ) -> dict[str, dict[str, Columns]]:
@@ -49,7 +71,7 @@ def columns_of(
     wrong += [Violation(_field("inputs", name), "it names no column") for name, given in asked.items() if not given]
     found: dict[str, dict[str, Columns]] = {}
     for member, own in takes.items():
-        found[member] = {name: _columns(asked.get(name) or described[member].get(name) or name) for name in own}
+        found[member] = {name: _columns(asked.get(name) or described[member].inputs.get(name) or name) for name in own}
         wrong += [each for name, given in found[member].items() for each in _lacking(name, given, known)]
     if wrong:
         raise InvalidArgument(list(dict.fromkeys(wrong)))
@@ -105,7 +127,9 @@ def _misfit(port: Port, columns: Columns, array: np.ndarray) -> InvalidArgument:
 
 
 def truth(values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Class numbers for classes that were named; else the values as they are. InvalidArgument for others."""
+    """Class numbers: the places of names. Numbers that are no names are places themselves, as those of pictures in
+    folders are. InvalidArgument for others.
+    """
     if not classes:
         if values.dtype.kind not in "biuf":
             why = "the target is text: name its values in the order of the members' outputs"
@@ -113,6 +137,8 @@ def truth(values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         return _whole(values)
     number = {name: place for place, name in enumerate(classes)}
     said = [_said(value) for value in values.ravel().tolist()]
+    if values.dtype.kind in "biuf" and number.keys().isdisjoint(said):
+        return _whole(values)
     if strange := sorted(set(said) - number.keys()):
         raise InvalidArgument([Violation('job.parameters["classes"]', f"{strange[0]!r} of the target is none of them")])
     return np.array([number[each] for each in said], np.int64)

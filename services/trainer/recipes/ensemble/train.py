@@ -52,6 +52,9 @@ class _Trial:
     """The members in one form, and the rows that they are asked."""
 
     def __init__(self, run: AloneRun, asked: EnsembleParameters, members: Sequence[Member]) -> None:
+        described = {material.name: rows.described(material.folder) for material in run.materials}
+        if asked.task == "classification":
+            asked = asked.model_copy(update={"classes": rows.classes_of(described, asked.classes)})
         self._run, self._asked = run, asked
         known = [column.name for column in run.source().columns]
         for field in ("target", "group"):
@@ -60,7 +63,6 @@ class _Trial:
                 why = f"the data have no column {named!r}; there are: {', '.join(known)}"
                 raise InvalidArgument([Violation(f'job.parameters["{field}"]', why)])
         takes = {member.name: list(inputs_of(member)) for member in members}
-        described = {material.name: rows.described(material.folder) for material in run.materials}
         columns = rows.columns_of(takes, described, asked.inputs, known)
         self.taken: Intake = intake(members, columns)
         own = [

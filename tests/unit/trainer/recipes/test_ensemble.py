@@ -185,10 +185,11 @@ def test_members_that_see_other_columns_take_them_all(make: Make) -> None:
     assert dict(product.inputs) == {"x": "x", "features": columns}
 
 
-def described(folder: Path, inputs: Any) -> None:
+def described(folder: Path, inputs: Any, classes: Any = ()) -> None:
     """As the registration of a training leaves it."""
     (folder / "evidence").mkdir()
-    (folder / "evidence/product.json").write_text(json.dumps({"task": "classification", "inputs": inputs}))
+    said = {"task": "classification", "inputs": inputs, "classes": classes}
+    (folder / "evidence/product.json").write_text(json.dumps(said))
 
 
 def by_columns() -> Data:
@@ -243,7 +244,11 @@ def test_a_described_column_that_the_data_lack_is_named(make: Make, tmp_path: Pa
 
 def test_the_registration_keeps_what_members_say(tmp_path: Path) -> None:
     product = Product(
-        member(tmp_path / "made", 0), task="classification", inputs={"numbers": ("a", "b"), "kind": "kind"}, target="y"
+        member(tmp_path / "made", 0),
+        task="classification",
+        inputs={"numbers": ("a", "b"), "kind": "kind"},
+        target="y",
+        classes=("no", "yes"),
     )
     packing.pack(product, tmp_path / "product.tar")
     packing.unpack(tmp_path / "product.tar", tmp_path / "product")
@@ -252,7 +257,8 @@ def test_the_registration_keeps_what_members_say(tmp_path: Path) -> None:
         laid = tmp_path / "version" / source.path
         laid.parent.mkdir(parents=True, exist_ok=True)
         laid.write_bytes(source.local.read_bytes())
-    assert fed_rows.described(tmp_path / "version") == {"numbers": ("a", "b"), "kind": ("kind",)}
+    found = fed_rows.described(tmp_path / "version")
+    assert (found.inputs, found.classes) == ({"numbers": ("a", "b"), "kind": ("kind",)}, ("no", "yes"))
 
 
 def test_what_is_not_better_is_refused_with_the_figures(make: Make) -> None:
@@ -310,6 +316,39 @@ def test_classes_that_are_named_are_those_of_the_product(make: Make) -> None:
     main(run)
     assert product_of(run)[0].classes == ("ant", "bee", "cat")
     assert product_of(run)[1]["verdict"] == "better"
+
+
+NAMES = ("ant", "bee", "cat")
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["names", "numbers"])
+def test_classes_are_those_that_members_say(make: Make, tmp_path: Path, named: bool) -> None:
+    rows = data()
+    if named:
+        for part in rows.values():
+            part["label"] = np.array(NAMES, dtype=object)[part["label"]]
+    run = make({}, {}, {}, rows=rows)
+    described(tmp_path / "m1", {"x": "x"}, NAMES)
+    main(run)
+    product, document, _ = product_of(run)
+    assert (product.classes, document["verdict"]) == (NAMES, "better")
+    module, _, function = product.cases.partition(":")
+    asked = getattr(importlib.import_module(module), function)(rows["test"], product.folder)
+    np.testing.assert_array_equal(asked.truth["labels"], data()["test"]["label"])
+
+
+@pytest.mark.parametrize("classes", [("bee", "ant", "cat"), ()])
+def test_members_of_other_classes_are_not_weighed_by_the_wrong_truth(
+    make: Make, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    run = make({}, {}, classes=classes)
+    described(tmp_path / "m0", {"x": "x"}, NAMES)
+    described(tmp_path / "m1", {"x": "x"}, ("ant", "bee", "dog"))
+    with pytest.raises(InvalidArgument) as caught:
+        main(run)
+    (violation,) = caught.value.violations
+    assert violation.field == 'job.parameters["classes"]'
+    assert "in this order" in violation.description
 
 
 @pytest.mark.parametrize(
