@@ -98,6 +98,16 @@ def _packed() -> bytes:
     return out.getvalue()
 
 
+def _encrypted() -> bytes:
+    """As it says itself: the flag in front of each content and in the list at the end."""
+    content = bytearray(_arrays())
+    for mark, flag in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := content.find(mark, at + 1)) >= 0:
+            content[at + flag] |= 1
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -111,6 +121,7 @@ def _packed() -> bytes:
         {"arrays.npz": b"no arrays"},
         {"arrays.npz": _pickled()},
         {"arrays.npz": _packed()},
+        {"arrays.npz": _encrypted()},
         {"arrays.npz": _arrays(a9=np.zeros(1))},
         {"report.json": b"{"},
         {"report.json": _report(extra=1)},
