@@ -126,19 +126,17 @@ def _misfit(port: Port, columns: Columns, array: np.ndarray) -> InvalidArgument:
     return InvalidArgument([Violation(_field("inputs", port.name), what)])
 
 
-def truth(values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Class numbers: the places of names. Numbers that are no names are places themselves, as those of pictures in
-    folders are. InvalidArgument for others.
+def truth(values: np.ndarray, classes: Sequence[str], named: Sequence[str] = ()) -> np.ndarray:
+    """Class numbers: the places of values in `classes`. Without those numbers are what they are, as in trainings, and
+    texts are the places in `named`. InvalidArgument for others.
     """
-    if not classes:
-        if values.dtype.kind not in "biuf":
-            why = "the target is text: name its values in the order of the members' outputs"
-            raise InvalidArgument([Violation('job.parameters["classes"]', why)])
+    if not classes and values.dtype.kind in "biuf":
         return _whole(values)
-    number = {name: place for place, name in enumerate(classes)}
+    if not classes and not named:
+        why = "the target is text: name its values in the order of the members' outputs"
+        raise InvalidArgument([Violation('job.parameters["classes"]', why)])
+    number = {name: place for place, name in enumerate(classes or named)}
     said = [_said(value) for value in values.ravel().tolist()]
-    if values.dtype.kind in "biuf" and number.keys().isdisjoint(said):
-        return _whole(values)
     if strange := sorted(set(said) - number.keys()):
         raise InvalidArgument([Violation('job.parameters["classes"]', f"{strange[0]!r} of the target is none of them")])
     return np.array([number[each] for each in said], np.int64)

@@ -53,9 +53,8 @@ class _Trial:
 
     def __init__(self, run: AloneRun, asked: EnsembleParameters, members: Sequence[Member]) -> None:
         described = {material.name: rows.described(material.folder) for material in run.materials}
-        if asked.task == "classification":
-            asked = asked.model_copy(update={"classes": rows.classes_of(described, asked.classes)})
         self._run, self._asked = run, asked
+        self._named = rows.classes_of(described, asked.classes) if asked.task == "classification" else ()
         known = [column.name for column in run.source().columns]
         for field in ("target", "group"):
             named = getattr(asked, field)
@@ -105,7 +104,8 @@ class _Trial:
         return Rows(found, self._truth(labels), groups if group else None)
 
     def _truth(self, values: np.ndarray) -> np.ndarray:
-        return rows.truth(values, self._asked.classes) if self._asked.task == "classification" else values
+        asked = self._asked
+        return rows.truth(values, asked.classes, self._named) if asked.task == "classification" else values
 
     def _feeds(self, batch: Batch) -> dict[str, np.ndarray]:
         return {port.name: rows.fed(port, columns, batch) for columns, port in self.taken.ports.items()}
@@ -139,7 +139,7 @@ class _Trial:
                 inputs={name: _plain(columns) for name, columns in self.taken.names().items()},
                 target=self._asked.target,
                 output=self.output,
-                classes=self._asked.classes,
+                classes=self._named,
                 cases=f"{judging.__name__}:cases",
             )
         made.evidence["ensemble.json"].write_text(json.dumps(document, indent=2, sort_keys=True))
@@ -150,7 +150,7 @@ class _Trial:
         some = [self._feeds(batch) for batch in islice(self._batches((TEST,)), CHECKED_BATCHES)]
         found = agreement.differences(merged, weighed, some)
         agreement.require(found)
-        judging.note(merged, self.taken.names(), self._asked)
+        judging.note(merged, self.taken.names(), self._asked, self._named)
         onnxfiles.write(merged, folder / MODEL)
         return found
 

@@ -318,7 +318,7 @@ def test_classes_that_are_named_are_those_of_the_product(make: Make) -> None:
     assert product_of(run)[1]["verdict"] == "better"
 
 
-NAMES = ("ant", "bee", "cat")
+NAMES = ("2", "10", "cat")  # names of numbers may be numbers that are no places
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["names", "numbers"])
@@ -337,7 +337,7 @@ def test_classes_are_those_that_members_say(make: Make, tmp_path: Path, named: b
     np.testing.assert_array_equal(asked.truth["labels"], data()["test"]["label"])
 
 
-@pytest.mark.parametrize("classes", [("bee", "ant", "cat"), ()])
+@pytest.mark.parametrize("classes", [("10", "2", "cat"), ()])
 def test_members_of_other_classes_are_not_weighed_by_the_wrong_truth(
     make: Make, tmp_path: Path, classes: tuple[str, ...]
 ) -> None:
