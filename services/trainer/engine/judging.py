@@ -90,12 +90,12 @@ def judge(
         columns=asked.columns,
         stable=other,
         stable_version=stable.version if stable and other is not None else 0,
+        not_compared=why_not,
     )
     decision = decide(gates, evaluation)
     (out / EVALUATION).write_text(evaluation.to_json())
     (out / GATES).write_text(decision.to_json())
     pictures = _write_pictures(answers, evaluation, out)
-    notes = {"Compared with": why_not} if why_not else {}
     pictures |= _write_explanation(product, asked, model, attempt.spec.seed, out)
     _write_card(
         attempt,
@@ -103,7 +103,7 @@ def judge(
         record=record,
         evaluation=evaluation,
         decision=decision,
-        pictures={**pictures, **notes},
+        pictures=pictures,
         out=out,
     )
     _write_reference(product, manifests[DATA], splits, model, out)
