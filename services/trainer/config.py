@@ -46,7 +46,9 @@ class TrainerSettings(ServiceSettings):
         description="checkpoints and products: default `data_dir`/blobs; `s3://bucket/prefix?endpoint=..&region=..`",
     )
     ray_address: str = Field(
-        default="", description="host:port of a Ray cluster; empty: a Ray of its own on this machine, on loopback"
+        default="",
+        pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):[0-9]{1,5}$",
+        description="host:port of a Ray cluster; empty: a Ray of its own on this machine, on loopback",
     )
     cpus: float = Field(default=0.0, ge=0, description="of this machine that jobs may hold; 0: all")
     memory_bytes: int = Field(default=0, ge=0, description="of this machine that jobs may hold; 0: four fifths")

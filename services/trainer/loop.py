@@ -64,7 +64,7 @@ class Loop:
         try:
             await self._claim(fence)
             jobs = await self._records.unfinished()
-            seen = Seen(time.time(), engine.nodes(), engine.alive(), since)
+            seen = Seen(time.time(), engine.nodes(), engine.alive(), since, engine.silence)
             plan = decide(jobs, seen, self._quotas)
             self.waits, self.phases = plan.waits, Counter(job.phase.value for job in jobs)
             for decision in plan.decisions:

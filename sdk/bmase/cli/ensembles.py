@@ -45,7 +45,9 @@ def create(
     task: Annotated[Task, typer.Option(help="What the members predict.")] = Task.CLASSIFICATION,
     feed: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="TENSOR=COLUMN[,COLUMN]", help="Where a tensor is not named as its column."),
+        typer.Option(
+            "--input", metavar="TENSOR=COLUMN[,COLUMN]", help="What feeds a tensor, if not what its version says."
+        ),
     ] = None,
     output: Annotated[str, typer.Option(help="The tensor to average; each member's first of fractions without.")] = "",
     logits: Annotated[

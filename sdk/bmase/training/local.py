@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from bmase.training import checkpoints, progress
-from bmase.training.order import positions, shuffled
+from bmase.training.order import dealt, positions, shuffled
 from bmase.training.product import Product
 from bmase.training.run import DATA, TRAIN, Batch, Column, Run, Saved, Source
 from bmase.training.tables import DataFileError, Table, load
@@ -105,13 +105,13 @@ class LocalRun(Run):
         shuffle: int = 0,
         epoch: int = 0,
     ) -> Iterator[Batch]:
-        """See `Run`. Of what does not divide by the number of workers, the last rows are left out."""
+        """See `Run`."""
         chosen = self._chosen(source, columns)
         order = positions(part, self._table(source).rows)
         if shuffle:
             order = shuffled(order, shuffle, np.random.default_rng([self.seed, epoch]))
         if shard:
-            order = order[: len(order) // self.world_size * self.world_size][self.rank :: self.world_size]
+            order = dealt(order, self.rank, self.world_size)
         for start in range(0, len(order), batch):
             taken = order[start : start + batch]
             yield {name: array[taken] for name, array in chosen.items()}
@@ -223,7 +223,10 @@ class _joined:  # noqa: N801 - read as a function
 
             self._needed = not distributed.is_initialized()
             if self._needed:
-                distributed.init_process_group("nccl" if cuda.is_available() else "gloo")
+                if cuda.is_available():
+                    cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+                # What workers agree on lies on the CPU.
+                distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo")
 
     def __exit__(self, *_: object) -> None:
         if self._needed:

@@ -16,6 +16,12 @@ def positions(part: str, rows: int) -> np.ndarray:
     return place[parts[part]]
 
 
+def dealt(order: np.ndarray, rank: int, world_size: int) -> np.ndarray:
+    """Every `world_size`-th place from `rank` on; the last round is filled from the beginning, so all have as many."""
+    rounds = -(-len(order) // world_size)
+    return np.resize(order, rounds * world_size)[rank::world_size]
+
+
 def shuffled(order: np.ndarray, buffer: int, random: np.random.Generator) -> np.ndarray:
     """As they come out of a buffer of `buffer` rows: one at random leaves, the next one takes its place."""
     if buffer >= len(order):

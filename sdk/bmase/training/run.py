@@ -55,6 +55,7 @@ class Run(ABC):
     rank: int = 0
     world_size: int = 1
     threads: int = 1  # CPUs of this worker
+    final: bool = True  # False: a trial of a search, whose metrics alone are kept; its product need not be made
     folder: Path  # of this worker alone, empty at first, gone afterwards
 
     @property
@@ -82,8 +83,9 @@ class Run(ABC):
     ) -> Iterator[Batch]:
         """The rows of "train", "validation", "test" or "all", in batches of `batch` rows, the last one shorter.
 
-        With `shard` each worker gets its own rows, all workers the same number of batches. `shuffle`: through a buffer
-        of so many rows, in an order that seed and epoch decide; 0: as they lie there.
+        With `shard` each worker gets its own rows, all workers batches of the same sizes: where rows do not come out
+        even, up to `world_size - 1` of the first ones come a second time, as the last of a worker. `shuffle`: through a
+        buffer of so many rows, in an order that seed and epoch decide; 0: as they lie there.
         """
 
     @abstractmethod

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ import numpy as np
 Array = np.ndarray
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 IMAGE, LABEL = "image", "label"
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
 
 class DataFileError(ValueError):
@@ -51,14 +53,31 @@ def load(path: Path) -> Table:
     if len(kinds) > 1:
         raise DataFileError(f"{path} holds files of several formats: give one folder for each")
     reader = kinds.pop()
-    return _pictures(path, files) if reader is None else Table(_joined([(file, reader(file)) for file in files]), files)
+    if reader is None:
+        return _pictures(path, files)
+    columns = _joined([(file, _whole(file, reader)) for file in files])
+    if reader is _csv:  # what the values are is decided over all files
+        columns = {name: _typed(values.tolist()) for name, values in columns.items()}
+    return Table(columns, files)
 
 
 def _files(path: Path) -> Iterable[Path]:
+    """What begins with a dot or an underscore is not data, nor what lies below it: engines leave their marks so."""
     if not path.is_dir():
         return [path]
-    inside = (one for one in path.rglob("*") if one.is_file() and not one.name.startswith((".", "_")))
-    return (one for one in inside if one.suffix.lower() in PICTURES or _format(one))
+    inside = (one for one in path.rglob("*") if one.is_file())
+    seen = (one for one in inside if not any(part[0] in "._" for part in one.relative_to(path).parts))
+    return (one for one in seen if one.suffix.lower() in PICTURES or _format(one))
+
+
+def _whole(path: Path, reader: Callable[[Path], dict[str, Array]]) -> dict[str, Array]:
+    """What the reader's libraries raise about a damaged file, each in its own way, as an error that names it."""
+    try:
+        return reader(path)
+    except DataFileError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error) as error:
+        raise DataFileError(f"{path} cannot be read: {error}") from error
 
 
 def _format(path: Path) -> Callable[[Path], dict[str, Array]] | None:
@@ -87,17 +106,15 @@ def _joined(tables: Sequence[tuple[Path, dict[str, Array]]]) -> dict[str, Array]
 
 
 def _npz(path: Path) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataFileError(f"{path} is no .npz of plain arrays: {error}") from error
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
     if single := [name for name, array in arrays.items() if not array.ndim]:
         raise DataFileError(f"{path}: {single[0]} is a single value, not a column")
     return {name: array.astype(object) if array.dtype.kind in "US" else array for name, array in arrays.items()}
 
 
 def _csv(path: Path) -> dict[str, Array]:
+    """Every value as the text that it is."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         records = [record for record in csv.reader(file, strict=True) if record]
@@ -108,12 +125,12 @@ def _csv(path: Path) -> dict[str, Array]:
         raise DataFileError(f"{path}: the first line does not name the columns, each by a name of its own")
     if odd := next((place for place, row in enumerate(rows, 2) if len(row) != len(names)), None):
         raise DataFileError(f"{path}: record {odd} does not have the {len(names)} values that the first line names")
-    return {name: _typed([row[place] for row in rows]) for place, name in enumerate(names)}
+    return {name: np.array([row[place] for row in rows], object) for place, name in enumerate(names)}
 
 
 def _typed(values: Sequence[str]) -> Array:
     """Whole numbers if all are, numbers if all are or are missing, else text: `007` stays what it is."""
-    if values and all(_WHOLE.fullmatch(value) for value in values):
+    if values and all(_INTEGER.fullmatch(value) for value in values):
         return np.array([int(value) for value in values], np.int64)
     try:
         if not any(re.match(r"[+-]?0\d", value) for value in values):

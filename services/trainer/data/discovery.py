@@ -24,6 +24,7 @@ from services.trainer.data.manifest import File, FormatName, Manifest
 from services.trainer.data.sources import digest_of, fetch
 
 AT_ONCE = 4
+MAX_COLUMNS = 100_000
 ImageShape = tuple[int, int, int]
 
 
@@ -101,8 +102,8 @@ def _inspected(content: BinaryIO, uri: str, name: FormatName) -> Found:
         raise malformed(uri, "has a column without a name, or with one of more than 256 characters") from error
     if len({column.name for column in found.columns}) != len(found.columns):
         raise malformed(uri, "has two columns of the same name")
-    if not found.columns:
-        raise malformed(uri, "has no columns")
+    if not 0 < len(found.columns) <= MAX_COLUMNS:
+        raise malformed(uri, f"has {len(found.columns)} columns; 1 to {MAX_COLUMNS} are read")
     return found
 
 
@@ -130,16 +131,22 @@ def _manifest(root: str, name: FormatName, seen: Sequence[_Seen], image: ImageSh
 
 
 def _columns(name: FormatName, seen: Sequence[_Seen]) -> list[Column]:
-    """The columns that hold the values of all files; INVALID_DATA that names two files which do not fit."""
-    merged = {column.name: column for column in seen[0].found.columns}
-    for one in seen[1:]:
+    """The columns that hold the values of all files; INVALID_DATA that names two files which do not fit.
+
+    Of a file without rows only the names count: engines write such parts, and their lists have no length.
+    """
+    first = next((one for one in seen if one.found.rows), seen[0])
+    merged = {column.name: column for column in first.found.columns}
+    for one in seen:
         theirs = {column.name: column for column in one.found.columns}
         if theirs.keys() != merged.keys():
-            raise _other_columns(seen[0].uri, set(merged), one.uri, set(theirs))
+            raise _other_columns(first.uri, set(merged), one.uri, set(theirs))
+        if one is first or not one.found.rows:
+            continue
         for key, column in theirs.items():
             wider = common(merged[key], column, text_takes_all=name == "csv")
             if wider is None:
-                raise _other_type(seen[0].uri, merged[key], one.uri, column)
+                raise _other_type(first.uri, merged[key], one.uri, column)
             merged[key] = wider
     return list(merged.values())
 

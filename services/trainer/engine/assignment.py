@@ -66,7 +66,7 @@ class Assignments:
     def folder(self, job: str, number: int) -> Path:
         return self._root / job / str(number)
 
-    async def prepare(self, job: Job, number: int, address: str) -> Path:
+    async def prepare(self, job: Job, number: int, address: str, nodes: Mapping[str, int]) -> Path:
         """The attempt's folder with all that its driver is given; what the registry refuses is raised."""
         folder = self.folder(job.id, number)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -84,6 +84,7 @@ class Assignments:
             search=what.search,
             blobs=self._blobs,
             address=address,
+            nodes=nodes,
             code=await self._code(job, folder),
             lock=await self._lock(job, folder),
             checkpoints=tuple(Kept(key=c.uri, digest=c.digest, step=c.step) for c in reversed(job.checkpoints)),

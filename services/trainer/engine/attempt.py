@@ -45,7 +45,7 @@ class Brought(_Part):
 
 
 class Attempt(_Part):
-    """One attempt: `main` is "module:function"; `code` is where the user's own code lies."""
+    """One attempt: `main` is "module:function"; `code` is where the user's own code lies, on the trainer's machine."""
 
     job: str
     number: int
@@ -57,7 +57,9 @@ class Attempt(_Part):
     search: Wish | None = None  # the best parameters are to be found first
     blobs: str
     address: str = ""  # of Ray; for Place.WORKERS
+    nodes: Mapping[str, int] = {}  # of a cluster, by Ray's ids: how many of the workers go there; empty: anywhere
     code: Path | None = None
+    bundle: Kept | None = None  # the same, for workers
     lock: Path | None = None  # the file; the driver and its workers run in the environment of it
     checkpoints: tuple[Kept, ...] = ()  # the latest first
     product: Kept | None = None  # set: training is done, and evaluation is what is left

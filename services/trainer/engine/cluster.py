@@ -30,6 +30,7 @@ class Cluster:
         self._nodes: dict[str, Amount] = {}
         self._heard = -SILENT_AFTER
         self._task: asyncio.Task[None] | None = None
+        self.problem = ""  # why it is silent, in its own words; "" when it says nothing
 
     def open(self) -> None:
         """Begins to ask."""
@@ -46,10 +47,22 @@ class Cluster:
         """By Ray's ids of them; None while the cluster is silent."""
         return self._nodes if time.monotonic() - self._heard < SILENT_AFTER else None
 
+    def hear(self, line: bytes) -> None:
+        """One line of who is asked. What is none of its own changes nothing: Ray prints, too."""
+        try:
+            told = json.loads(line)
+        except ValueError:
+            log.warning("cluster_noise", address=self._address, line=line[:200].decode(errors="replace"))
+            return
+        self.problem = told.get("problem", "")
+        if "nodes" in told:
+            self._nodes = {name: Amount(**amount) for name, amount in told["nodes"].items()}
+            self._heard = time.monotonic()
+
     async def _run(self) -> None:
         while True:
             await self._ask()
-            log.warning("cluster_silent", address=self._address)
+            log.warning("cluster_silent", address=self._address, problem=self.problem)
             await asyncio.sleep(AGAIN)
 
     async def _ask(self) -> None:
@@ -64,8 +77,7 @@ class Cluster:
         assert process.stdout is not None
         try:
             while line := await process.stdout.readline():
-                self._nodes = {name: Amount(**amount) for name, amount in json.loads(line).items()}
-                self._heard = time.monotonic()
+                self.hear(line)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

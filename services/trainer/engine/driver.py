@@ -18,7 +18,7 @@ from typing import BinaryIO
 from bmase.training import Product
 
 from services.trainer.data import Manifest
-from services.trainer.engine import locks, packing, sources
+from services.trainer.engine import bundle, locks, packing, sources
 from services.trainer.engine.attempt import (
     EVENTS,
     LOCK,
@@ -102,7 +102,8 @@ class Driver:
             return alone.train(self._attempt, manifests, self._folder, self.listen)
         from services.trainer.engine import onray  # noqa: PLC0415  Ray only where it is used
 
-        outcome = onray.train(self._attempt, manifests, self._folder, self.listen)
+        sent = bundle.send(self._attempt, self._blobs, self._folder)
+        outcome = onray.train(sent, manifests, self._folder, self.listen)
         if outcome.failed is not None:
             raise CodeFailedError(outcome.failed)
         assert outcome.product is not None

@@ -85,6 +85,14 @@ class Engine:
             return None
         return frozenset(key for key, work in self._running.items() if not work.done())
 
+    @property
+    def silence(self) -> str:
+        """What is told of a cluster that does not answer."""
+        if self._cluster is None:
+            return ""
+        words = f"the Ray cluster at {self._address} does not answer"
+        return f"{words}: {self._cluster.problem}" if self._cluster.problem else words
+
     def start(self, job: Job, fence: int) -> None:
         """Begins the attempt that the job has; what comes of it is kept."""
         assert job.attempt is not None
@@ -213,7 +221,8 @@ class Engine:
     async def _drive(self, job: Job, key: Key, keep: Keeper) -> Heard:
         on_ray = task(job).place is Place.WORKERS and not job.product
         address = (self._address or await self._ray.address()) if on_ray else ""
-        folder = await self._patiently(job, lambda: self._assignments.prepare(job, key[1], address))
+        nodes = job.attempts[-1].workers if on_ray and self._address else {}
+        folder = await self._patiently(job, lambda: self._assignments.prepare(job, key[1], address, nodes))
         own_ray = self._ray.environment if on_ray and not self._address else {}
         mark = f"{job.id}-{key[1]}"
         process = Process(folder, own_ray, mark, has_lock=job.spec.environment_digest is not None)

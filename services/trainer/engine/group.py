@@ -9,22 +9,27 @@ import os
 import shlex
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from bmase.reasons import Reason
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, RayActorError, RayError
 from ray.util.placement_group import placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
+from services.kit.errors import DomainError
 from services.trainer.data import Manifest
+from services.trainer.engine import bundle
 from services.trainer.engine.attempt import Attempt, Failed, Kept, Said
-from services.trainer.engine.calling import CodeFailedError, call, find_code, guarded
+from services.trainer.engine.blobs import Blobs
+from services.trainer.engine.calling import CodeFailedError, call, guarded, words
+from services.trainer.engine.reach import raylet, refusal
 from services.trainer.engine.run import JobRun
+from services.trainer.engine.scratch import scratch
 from services.trainer.engine.telling import Teller, told
 from services.trainer.jobs.state import Cause
 from services.trainer.reproduce.determinism import apply
@@ -46,8 +51,12 @@ class Outcome:
     worker: str = ""
 
 
+class NodeGoneError(Exception):
+    """A machine on which the workers are, or are to be, does not answer."""
+
+
 class Mailbox:
-    """Where workers say something and the driver listens; lives with the driver."""
+    """Where workers say something and the driver listens; on the driver's node, so that no other's loss ends it."""
 
     def __init__(self) -> None:
         self._said: list[Said] = []
@@ -66,6 +75,10 @@ class Worker:
     def __init__(self, attempt: Attempt, rank: int, mailbox: Any, near: Path) -> None:
         self._attempt, self._rank, self._mailbox, self._near = attempt, rank, mailbox, near
 
+    def node(self) -> str:
+        """Where it is, by Ray's id."""
+        return str(ray.get_runtime_context().get_node_id())
+
     def address(self) -> str:
         """Where rank 0 is to be met by the others."""
         host = ray.util.get_node_ip_address()
@@ -75,26 +88,36 @@ class Worker:
 
     def work(self, manifests: Mapping[str, Manifest], meet: str) -> Outcome:
         """The job's code, to its end."""
-        find_code(self._attempt)
+        # Where the driver's folder can be seen it is below that, which goes with the attempt however the worker ends.
+        near = self._near / "workers" if self._near.is_dir() else None
+        with scratch(near) as folder:
+            try:
+                bundle.receive(self._attempt, Blobs(self._attempt.blobs), folder)
+            except DomainError as error:
+                if error.reason is Reason.ARTEFACT_NOT_FOUND:
+                    return Outcome(failed=Failed(cause=Cause.ERROR, message=words(error)))
+                raise
+            own = folder / "own"
+            own.mkdir()
+            return self._work(manifests, meet, own)
+
+    def _work(self, manifests: Mapping[str, Manifest], meet: str, folder: Path) -> Outcome:
         determinism = apply(plan_of(self._attempt.spec))
         teller = Teller(lambda said: ray.get(self._mailbox.put.remote(said)))
 
         def at_once(said: Said) -> None:
             ray.get(self._mailbox.put.remote([said]))
 
-        # Where the driver's folder can be seen it is below that, which goes with the attempt however the worker ends.
-        near = self._near if self._near.is_dir() else None
-        with tempfile.TemporaryDirectory(prefix="bmase-worker-", dir=near, ignore_cleanup_errors=True) as folder:
-            run = self._run(manifests, Path(folder), teller.tell, meet)
-            try:
-                with guarded(self._attempt, at_once, lambda: os._exit(1)), told(teller.tell, self._rank):
-                    call(self._attempt, run)
-            except CodeFailedError as error:
-                return Outcome(failed=error.failed)
-            finally:
-                teller.close()
-            first = self._rank == 0
-            return Outcome(product=run.product, worker=observe_worker(determinism).model_dump_json() if first else "")
+        run = self._run(manifests, folder, teller.tell, meet)
+        try:
+            with guarded(self._attempt, at_once, lambda: os._exit(1)), told(teller.tell, self._rank):
+                call(self._attempt, run)
+        except CodeFailedError as error:
+            return Outcome(failed=error.failed)
+        finally:
+            teller.close()
+        first = self._rank == 0
+        return Outcome(product=run.product, worker=observe_worker(determinism).model_dump_json() if first else "")
 
     def _run(self, manifests: Mapping[str, Manifest], folder: Path, tell: Callable[[Said], None], meet: str) -> JobRun:
         workers = self._attempt.spec.resources.workers
@@ -129,12 +152,14 @@ class Group:
 
     def __enter__(self) -> Group:
         spec = self._attempt.spec.resources
-        bundle = {"CPU": spec.cpus, **({"GPU": spec.gpus} if spec.gpus else {})}
-        self._placed = placement_group([bundle] * spec.workers)
-        if not self._placed.wait(PLACED_WITHIN):
-            raise TimeoutError(f"Ray has found no room for {spec.workers} workers within {PLACED_WITHIN:g} s")
+        each = {"CPU": spec.cpus, **({"GPU": spec.gpus} if spec.gpus else {})}
+        # Ray counts CPUs only: on a cluster, workers go where the controller has counted that there is memory, too.
+        nodes = [{"ray.io/node-id": node} for node, count in self._attempt.nodes.items() for _ in range(count)]
+        self._placed = placement_group([each] * spec.workers, bundle_label_selector=nodes or None)
+        self._wait()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         own: dict[str, Any] = {"env_vars": self._environment}
-        beside: dict[str, Any] = {"num_cpus": 0}
+        beside: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
         if self._attempt.lock is not None:  # what workers say is of its packages, too
             own["py_executable"] = shlex.quote(sys.executable)  # for a shell
             beside["runtime_env"] = own
@@ -153,13 +178,17 @@ class Group:
             ray.kill(worker)
         remove_placement_group(self._placed)
 
-    def nodes(self) -> dict[str, str]:
-        """node id -> address of those that are alive."""
-        return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    def _wait(self) -> None:
+        deadline = time.monotonic() + PLACED_WITHIN
+        while not self._placed.wait(1):
+            _check(self._attempt.nodes)
+            if time.monotonic() > deadline:
+                workers = self._attempt.spec.resources.workers
+                raise TimeoutError(f"Ray has found no room for {workers} workers within {PLACED_WITHIN:g} s")
 
     def work(self, manifests: Mapping[str, Manifest], listen: Callable[[Sequence[Said]], None]) -> Outcome:
         """Until all have ended, or one has failed; `listen` hears what is said."""
-        before = self.nodes()
+        nodes: list[str] = ray.get([worker.node.remote() for worker in self._workers])
         meet = ray.get(self._workers[0].address.remote())
         shared = ray.put(dict(manifests))
         refs = [worker.work.remote(shared, meet) for worker in self._workers]
@@ -168,25 +197,33 @@ class Group:
         while len(ended) < len(refs) and time.monotonic() < deadline:
             left = [ref for at, ref in enumerate(refs) if at not in ended]
             done, _ = ray.wait(left, num_returns=len(left), timeout=LOOK_EVERY)
-            ended |= {refs.index(ref): _outcome(ref, before, self.nodes) for ref in done}
+            ended |= {refs.index(ref): _outcome(ref) for ref in done}
             heard = ray.get(self._mailbox.take.remote())
             listen([said for said in heard if not isinstance(said, Failed)])
             if told := next((said for said in heard if isinstance(said, Failed)), None):
                 return Outcome(failed=told)
             if deadline == float("inf") and any(outcome.failed for outcome in ended.values()):
+                _check(nodes)  # which explains whatever the workers say of each other
                 deadline = time.monotonic() + SETTLE
         return _of_all(ended)
 
 
-def _outcome(ref: Any, before: Mapping[str, str], nodes: Callable[[], dict[str, str]]) -> Outcome:
+def _check(nodes: Iterable[str]) -> None:
+    """NodeGoneError for one that has died; Ray itself misses it for some fifteen seconds."""
+    known = {node["NodeID"]: node for node in ray.nodes()}
+    for name in nodes:
+        node = known.get(name)
+        if node is None or not node["Alive"] or refusal(raylet(node)):
+            where = node["NodeManagerAddress"] if node else name
+            raise NodeGoneError(f"the node {where} is gone, and the workers that were there")
+
+
+def _outcome(ref: Any) -> Outcome:
     try:
         found: Outcome = ray.get(ref)
         return found
     except _DIED as error:
-        gone = sorted(set(before) - set(nodes()))
-        cause = Cause.NODE_LOST if gone else Cause.WORKER_LOST
-        where = f"with its node {before[gone[0]]}" if gone else "a worker's process has died"
-        return Outcome(failed=Failed(cause=cause, message=f"{where}: {_short(error)}"))
+        return Outcome(failed=Failed(cause=Cause.WORKER_LOST, message=f"a worker's process has died: {_short(error)}"))
     except RayError as error:
         return Outcome(failed=Failed(cause=Cause.WORKER_LOST, message=_short(error)))
 

@@ -43,7 +43,8 @@ class Made:
         """What is served, as `bmase push` would lay it out, and what is only kept."""
         product = packing.unpacked(self.folder)
         served = sources.collect([product.folder])
-        papers = dict(product.evidence)
+        # How it is asked and judged: what works on versions later has to know which columns feed its tensors.
+        papers = {**product.evidence, packing.PRODUCT: self.folder / packing.PRODUCT}
         found = sorted(path for path in self.evidence.rglob("*") if path.is_file() and path.name != REFERENCE)
         papers |= {path.relative_to(self.evidence).as_posix(): path for path in found}
         return served + [

@@ -15,9 +15,14 @@ from services.trainer.jobs.spec import DataSource
 from services.trainer.recipes.catalogue import RECIPES
 
 
+def manifests_key(job: str) -> str:
+    """Where in the blob store they are; the first thing that is kept of a job."""
+    return f"jobs/{job}/manifests.json"
+
+
 def known(attempt: Attempt, blobs: Blobs, folder: Path) -> dict[str, Manifest]:
     """By the names under which the code asks; discovered once for all attempts."""
-    key = f"jobs/{attempt.job}/manifests.json"
+    key = manifests_key(attempt.job)
     if not blobs.exists(key):
         recipe = RECIPES.get(attempt.spec.recipe)
         plain = recipe.files if recipe else ()

@@ -7,7 +7,7 @@ here and as [784] there. Each member gets the inputs of the whole, and casts and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,15 +36,23 @@ class Intake:
         return {port.name: columns for columns, port in self.ports.items()}
 
 
-def intake(members: Sequence[Member], columns: Mapping[str, Columns]) -> Intake:
-    """The inputs of all members together; `columns` has the columns of every tensor. Raises DomainError."""
+def intake(members: Sequence[Member], columns: Mapping[str, Mapping[str, Columns]]) -> Intake:
+    """The inputs of all members together; `columns`: member -> tensor -> what feeds it. Raises DomainError."""
     found: dict[Columns, Port] = {}
     for member in members:
         for name, port in inputs_of(member).items():
-            first = found.setdefault(columns[name], port)
-            _cast_of(member, first, port)
-            _reshape_of(member, first, port)
+            own = columns[member.name][name]
+            if own not in found:
+                found[own] = replace(port, name=_unlike(name, [each.name for each in found.values()]))
+            _cast_of(member, found[own], port)
+            _reshape_of(member, found[own], port)
     return Intake(found)
+
+
+def _unlike(name: str, others: Collection[str]) -> str:
+    """Two members may call different columns alike."""
+    numbered = (f"{name}_{number}" for number in range(2, len(others) + 3))
+    return next(each for each in (name, *numbered) if each not in others)
 
 
 def inputs_of(member: Member) -> dict[str, Port]:

@@ -64,6 +64,8 @@ def _evaluated(found: Evaluation) -> Iterator[str]:
     yield _section("Evaluation", said, rows)
     if found.comparison is not None:
         yield _compared(found.comparison)
+    if found.not_compared:
+        yield _section("Not compared with the stable version", _safe(found.not_compared), [])
     if found.calibration is not None:
         yield _section("Calibration", "Of the class that was chosen: is it right as often as it is said to be?", [
             ["figure", "value"],

@@ -28,7 +28,8 @@ class Evaluation(Document):
     left_out: dict[str, str]  # metric -> why it cannot be had
     slices: Slices | None = None
     calibration: Calibration | None = None
-    comparison: Comparison | None = None  # None: no version was stable
+    comparison: Comparison | None = None
+    not_compared: str = ""  # why the version that is stable could not be asked the same; empty: none was stable
 
     def estimate(self, metric: str) -> Estimate | None:
         return next((one for one in self.estimates if one.metric == metric), None)
@@ -49,16 +50,20 @@ def evaluate(
     edges: Edges | None = None,
     stable: Answers | None = None,
     stable_version: int = 0,
+    not_compared: str = "",
 ) -> Evaluation:
     """All metrics of the task, those that `gates` and `metrics` name, and each of `columns` (n,) as slices.
 
-    `stable` are the answers of the version now stable to the same rows in the same order. InvalidArgument when a gate
-    names a metric of another task or a column that is not there.
+    `stable` are the answers of the version now stable to the same rows in the same order; `not_compared` says why there
+    are none though a version is stable. InvalidArgument when a gate names a metric of another task or a column that is
+    not there.
     """
     setting, columns = setting or Setting(), columns or {}
     check(gates, answers.task, columns)
     if (stable is None) != (stable_version == 0):
         raise InvalidArgument([Violation("stable_version", "goes with the stable version's answers, and only then")])
+    if stable is not None and not_compared:
+        raise InvalidArgument([Violation("not_compared", "does not go with the stable version's answers")])
     if stable is not None:
         same_rows(answers, stable)
     wanted = _wanted(answers.task, [*metrics, *(gate.metric for gate in gates)], setting)
@@ -75,6 +80,7 @@ def evaluate(
         slices=slices(answers, columns, looked_at, setting, edges=edges, stable=stable) if columns else None,
         calibration=_calibration(answers, setting),
         comparison=compare(answers, stable, wanted, setting, stable_version) if stable is not None else None,
+        not_compared=not_compared,
     )
 
 

@@ -29,6 +29,7 @@ Clock = Callable[[], float]
 LEVEL = 0.95
 LEAST_ROWS = 30  # that the time is spent on at least
 BACKGROUND_ROWS, SHARE_ROWS = 8, 32
+MOST_SHARED = 1000  # parts; the fit of one row's Shapley values takes a second with so many, and grows with their cube
 PERMUTING = 0.7  # of the time; Shapley values get the rest
 AT_ONCE = 256  # rows that the model is asked in one call
 MOST_VALUES, MOST_CELLS = 20_000, 8_000_000  # of the output: in a row, and in all rows together
@@ -68,13 +69,15 @@ def explain_globally(
     before = clock()
     base = model.answers(cases.inputs)
     parts = _players(cases.inputs, names or {}, keep, patch)
-    affordable = _affordable(len(base), clock() - before, parts.count, seconds * PERMUTING)
+    taken = clock() - before
+    pace = taken / len(base)
+    affordable = _affordable(len(base), taken, parts.count, seconds * PERMUTING)
     if affordable < len(base):
         cases, base = _first(cases, affordable), base[:affordable]
     told, loss = loss_for(task, cases.truth, base, logits=logits)
     permuting = _Permuting(model, cases.inputs, parts, loss, random)
     done = permuting.run(repeats, begun + seconds * PERMUTING, clock)
-    shares = _shares(model, cases.inputs, parts, deadline=begun + seconds, clock=clock, seed=seed)
+    shares = _shares(model, cases.inputs, parts, deadline=begun + seconds, clock=clock, seed=seed, pace=pace)
     return Explanation(
         loss=told,
         base_loss=float(permuting.base.mean()),
@@ -161,20 +164,28 @@ class _Permuting:
         return made
 
 
-def _shares(model: _Model, inputs: Arrays, parts: Players, *, deadline: float, clock: Clock, seed: int) -> Array:
-    """Absolute Shapley values of the highest output of as many rows as there is time for, (rows, players)."""
+def _shares(
+    model: _Model, inputs: Arrays, parts: Players, *, deadline: float, clock: Clock, seed: int, pace: float
+) -> Array:
+    """Absolute Shapley values of the highest output of as many rows as there is time for, (rows, players).
+
+    `pace`: seconds that the model took for a row. None of inputs with more than MOST_SHARED parts.
+    """
     count = len(next(iter(inputs.values())))
     others = min(BACKGROUND_ROWS, count)
     background = {name: array[-others:] for name, array in inputs.items()}
-    found = []
-    for index in range(min(SHARE_ROWS, max(1, count - others))):
-        if clock() > deadline:
+    found: list[Array] = []
+    expected = pace * others * min(local.default_samples(parts.count), 2.0**parts.count)
+    for index in range(min(SHARE_ROWS, max(1, count - others)) if parts.count <= MOST_SHARED else 0):
+        began = clock()
+        if began + expected > deadline:
             break
         row = {name: array[index] for name, array in inputs.items()}
         top = int(model.answers({name: value[None] for name, value in row.items()})[0].argmax())
         one = lambda mixtures, top=top: model.answers(mixtures, top)  # noqa: E731
         shares = local.explain(one, row, background, parts, seed=seed + index)  # errors of one design would add up
         found.append(np.abs(shares.values[:, 0]))
+        expected = clock() - began
     return np.array(found).reshape(len(found), parts.count)
 
 

@@ -105,9 +105,10 @@ def _written(request: Request, work: Path) -> None:
 def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: float) -> None:
     """Both outputs are read to their bounds; what does not keep to them, or to the time, is killed."""
     over = threading.Event()
+    lost: list[OSError] = []
     log = bytearray()
     readers = [
-        threading.Thread(target=_take, args=(process.stdout, out, most, over, process), daemon=True),
+        threading.Thread(target=_take, args=(process.stdout, out, most, over, lost, process), daemon=True),
         threading.Thread(target=_hear, args=(process.stderr, log), daemon=True),
     ]
     for reader in readers:
@@ -123,6 +124,8 @@ def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: flo
         reader.join(GRACE_SECONDS)
     words = log.decode("utf-8", "replace")
     sys.stderr.write(words[-4000:])
+    if lost:
+        raise failed(f"what it sends cannot be kept: {lost[0].strerror}", "Look for room on the trainer's disk.")
     if late:
         raise failed(f"it was still at work after {seconds:.0f} s", "Give it more time with the parameter `seconds`.")
     if over.is_set():
@@ -133,16 +136,27 @@ def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: flo
         raise failed(_death(process.returncode, words), "The parameters `memory_gib` and `seconds` set its limits.")
 
 
-def _take(stream: IO[bytes], out: Path, most: int, over: threading.Event, process: subprocess.Popen[bytes]) -> None:
+def _take(  # noqa: PLR0917 - the arguments of a thread
+    stream: IO[bytes],
+    out: Path,
+    most: int,
+    over: threading.Event,
+    lost: list[OSError],
+    process: subprocess.Popen[bytes],
+) -> None:
     taken = 0
-    with out.open("wb") as file:
-        while block := stream.read(BLOCK):
-            taken += len(block)
-            if taken > most:
-                over.set()
-                process.kill()
-                return
-            file.write(block)
+    try:
+        with out.open("wb") as file:
+            while block := stream.read(BLOCK):
+                taken += len(block)
+                if taken > most:
+                    over.set()
+                    process.kill()
+                    return
+                file.write(block)
+    except OSError as error:  # nobody would read on, and the process would wait for that until its time is over
+        lost.append(error)
+        process.kill()
 
 
 def _hear(stream: IO[bytes], log: bytearray) -> None:

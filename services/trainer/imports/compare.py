@@ -16,12 +16,24 @@ import numpy as np
 from services.trainer.imports.probes import ORDINARY
 
 EMPTY = "no rows"
+BOUND = 0.01
+TEXTS = "USO"  # of numpy's kinds
 
 
 @dataclass(frozen=True)
 class Tolerance:
+    """A difference may be `atol` + `rtol` times the scale. `bounded`: `atol` counts for at most BOUND of a scale that
+    is not 0, so that numbers as small as itself are compared as well.
+    """
+
     rtol: float
     atol: float
+    bounded: bool = False
+
+    def allows(self, difference: float, scale: float) -> bool:
+        """False for NaN."""
+        absolute = min(self.atol, BOUND * scale) if self.bounded and scale else self.atol
+        return difference <= absolute + self.rtol * scale
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,19 @@ def compare(pairs: Sequence[Pair], tolerance: Tolerance, skip: Sequence[str] = (
     return [_one(pair, ordinary.get(pair.output, 0.0), tolerance, pair.probe in skip) for pair in pairs]
 
 
+def unanswered(pairs: Sequence[Pair]) -> list[str]:
+    """Outputs for which the original gives nothing that could be compared on any ordinary batch: NaN and infinities
+    alone, or no values at all. Whatever the conversion made of them, it would be the same.
+    """
+    ordinary = [pair for pair in pairs if pair.probe.startswith(ORDINARY)]
+    told = {pair.output for pair in ordinary if _tells(pair.original)}
+    return list(dict.fromkeys(pair.output for pair in ordinary if pair.output not in told))
+
+
+def _tells(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).any()) if array.dtype.kind in "fc" else array.size > 0
+
+
 def worst(differences: Sequence[Difference]) -> float:
     """The largest `rel` of all that was judged."""
     return max((each.rel for each in differences if not each.unjudged), default=0.0)
@@ -92,7 +117,8 @@ def _one(pair: Pair, ordinary: float, tolerance: Tolerance, skipped: bool) -> Di
     if original.shape != converted.shape:
         words = f"shape {list(pair.original.shape)} became {list(pair.converted.shape)}"
         return Difference(pair.probe, pair.output, np.inf, np.inf, np.inf, 0.0, False, words, skipped)
-    if original.dtype.kind == "f" or converted.dtype.kind == "f":
+    kinds = original.dtype.kind + converted.dtype.kind
+    if "f" in kinds and not set(kinds) & set(TEXTS):
         return _numbers(pair, original, converted, ordinary, tolerance, skipped)
     return _labels(pair, original, converted, skipped)
 
@@ -119,7 +145,7 @@ def _numbers(  # noqa: PLR0917 - one call, in order
     largest = float(apart.max()) if apart.size else 0.0
     scale = max(ordinary, magnitude(a))
     rel = 0.0 if largest == 0 else largest / scale if scale else np.inf
-    within = largest <= tolerance.atol + tolerance.rtol * scale
+    within = tolerance.allows(largest, scale)
     mean = float(apart.mean()) if apart.size else 0.0
     where = _where(apart, original, converted) if largest else ""
     return Difference(pair.probe, pair.output, largest, mean, rel, scale, within, where, skipped)
@@ -133,7 +159,7 @@ def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _labels(pair: Pair, original: np.ndarray, converted: np.ndarray, skipped: bool) -> Difference:
-    texts = original.dtype.kind in "USO" or converted.dtype.kind in "USO"
+    texts = original.dtype.kind in TEXTS or converted.dtype.kind in TEXTS
     a, b = (original.astype(str), converted.astype(str)) if texts else (original, converted)
     apart = (a != b).astype(np.float64)
     largest = float(apart.max()) if apart.size else 0.0

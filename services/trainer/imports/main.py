@@ -112,7 +112,9 @@ def _examples(run: Run) -> Path | None:
 def _tolerance(parameters: ImportParameters, found: Format) -> Tolerance:
     traits = TRAITS[found]
     rtol, atol = parameters.rtol, parameters.atol
-    return Tolerance(traits.rtol if rtol is None else rtol, traits.atol if atol is None else atol)
+    if atol is not None:
+        return Tolerance(traits.rtol if rtol is None else rtol, atol)
+    return Tolerance(traits.rtol if rtol is None else rtol, traits.atol, bounded=True)
 
 
 def _tokenizer(folder: Path, found: Format) -> dict[str, Path]:

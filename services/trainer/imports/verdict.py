@@ -16,21 +16,29 @@ from services.trainer.imports.hostile import Answered, Asked
 from services.trainer.imports.request import Request
 
 SHOWN = 3
+EXAMPLES = "Give inputs that it takes: a second source `examples`, one .npz with an array for each input."
 # Answers of the converted model, one for each question; DomainError when the process died of one.
 Ask = Callable[[Sequence[Asked]], Answered]
 
 
 def differences(original: Answered, ask: Ask, tolerance: Tolerance, unjudged: Sequence[str]) -> list[Difference]:
-    """Of every output on every probe that the original took; CONVERSION_FAILED when it took no ordinary one."""
+    """Of every output on every probe that the original took; CONVERSION_FAILED when it took no ordinary one, or gave
+    no number for it.
+    """
     taken = [asked for asked in original.report.probes if not asked.refused]
     if not any(asked.name.startswith("batch") for asked in taken):
         said = next((asked.refused for asked in original.report.probes), "it was asked nothing")
         raise failed(
             f"the original itself takes none of the batches that were made up: {said}",
-            "Give inputs that it takes: a second source `examples`, one .npz with an array for each input.",
+            EXAMPLES,
         )
     whole = [asked for asked in taken if asked.name != EMPTY]
     pairs = _pairs(original, whole, ask(whole))
+    if silent := compare.unanswered(pairs):
+        raise failed(
+            f"the original gives no numbers to compare for {', '.join(silent)} on any of the batches that were made up",
+            EXAMPLES,
+        )
     # By itself, as it may be the end of the process.
     for empty in (asked for asked in taken if asked.name == EMPTY):
         pairs += _empty(original, empty, ask, [pair.output for pair in pairs if pair.probe == whole[0].name])

@@ -56,6 +56,7 @@ class Seen:
     nodes: Mapping[str, Amount] = field(default_factory=dict)
     alive: frozenset[tuple[str, int]] | None = frozenset()  # (job, attempt); None: the engine does not answer
     since: float = 0.0  # when this trainer began to look
+    silence: str = ""  # what is known of an engine that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,10 @@ def _limits(job: Job, seen: Seen) -> Decision | None:
 
 def _fate(job: Job, seen: Seen) -> Decision | None:
     attempt = job.attempt
-    if attempt is None or seen.alive is None:
+    if attempt is None:
         return None
+    if seen.alive is None:  # a wish to stop needs no answer: the driver that is ended for it is a process of ours
+        return Decision(Act.STOP, job, job, job.stop.message) if job.stop else None
     if _there(job, attempt, seen):
         return Decision(Act.STOP, job, job, job.stop.message) if job.stop else None
     cause, words = _loss(attempt, seen)
@@ -165,7 +168,7 @@ class _Round:
 
     def _next(self, job: Job) -> Decision | Wait:
         if self._seen.alive is None:
-            return Wait(Why.ENGINE_SILENT, "the engine that runs jobs does not answer")
+            return Wait(Why.ENGINE_SILENT, self._seen.silence or "the engine that runs jobs does not answer")
         worker, count = of_worker(job.spec.resources), job.spec.resources.workers
         if impossible := self._never(job, worker, count):
             return impossible

@@ -213,7 +213,7 @@ def _job(pipeline: Pipeline, seen: Seen) -> Found | None:
         sentence = f"{job.name} is {following.value}"
         return Move(pipeline, tr.advanced(pipeline, following, seen.now, sentence), sentence)
     if job.phase is JobPhase.SUCCEEDED:
-        return _registered(pipeline, seen)
+        return _registered(pipeline, seen, job)
     waits = f": {job.message}" if job.message else ""
     return Hold(f"{job.name} {'is being stopped' if pipeline.stop else f'is {job.phase.value}'}{waits}")
 
@@ -229,10 +229,12 @@ def _without_version(pipeline: Pipeline, seen: Seen, job: Job) -> Move:
     return _end(pipeline, seen, Phase.FAILED, job.cause.value.upper() or Why.JOB_FAILED, f"{job.name}: {job.message}")
 
 
-def _registered(pipeline: Pipeline, seen: Seen) -> Move:
+def _registered(pipeline: Pipeline, seen: Seen, job: Job) -> Move:
     what = f"version {pipeline.version} of {pipeline.model}"
     if pipeline.stop:
         return _cancelled(pipeline, seen)
+    if not pipeline.version:  # of recipes that give a verdict: there is nothing to release
+        return _end(pipeline, seen, Phase.FAILED, Why.JOB_FAILED, f"{job.name} made no version: {job.message}")
     if pipeline.plan.no_release:
         return _end(pipeline, seen, Phase.SUCCEEDED, Why.DONE, f"{what} is registered; no release was asked for")
     sentence = f"{what} passed its gates and is to be released"

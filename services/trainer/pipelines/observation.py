@@ -58,7 +58,7 @@ class Seen:
 
     job      the one with the pipeline's id of a job, or with its label while that is not known; None: there is none
     release  the one with the pipeline's id of a release, or while that is not known the latest of the pipeline's model
-             and version that was created since the pipeline came to RELEASING; None: there is none
+             and version, whoever has created it; None: there is none
     traffic     versions of its model that have traffic; None: the model has no route. Looked at without a release only
     deployment  of its version; None: there is none. Looked at without a release only
     refused     what was answered when it was last tried to create what is to be created; it will be tried again

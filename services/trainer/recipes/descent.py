@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from bmase.training import Run
 from bmase.training.torch import bare, load, prepare, seeded, state, summed, weights
 from torch import nn
 
+from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.batches import Plan, Rows, share
 from services.trainer.recipes.schedule import warm_cosine
 from services.trainer.recipes.stopping import Best
@@ -59,7 +61,10 @@ def descend(
     warm: float,
     patience: int = 0,
 ) -> dict[str, float]:
-    """Takes all steps that are left and leaves the best epoch's weights in the learner's model; gives their metrics."""
+    """Takes all steps that are left and leaves the best epoch's weights in the learner's model; gives their metrics.
+
+    InvalidArgument when the loss is no number any more.
+    """
     descent = _Descent(run, learner, plan, rates, decay=decay, warm=warm, patience=patience)
     for step, rows in descent.left():
         descent.step(step, rows)
@@ -130,7 +135,11 @@ class _Descent:
         (loss * run.world_size / len(rows)).backward()
         nn.utils.clip_grad_norm_(self._trained, CLIP)
         self._optimiser.step()
-        self._report(step + 1, loss=float(loss.detach()) / len(mine))
+        mean = float(loss.detach()) / len(mine)
+        if not math.isfinite(mean):  # nor are the weights from here on, of any worker
+            words = f"the loss is {mean} at step {step + 1}: take a lower one"
+            raise InvalidArgument([Violation('job.parameters["learning_rate"]', words)])
+        self._report(step + 1, loss=mean)
 
     def judge(self, epoch: int) -> None:
         told = judged(self._run, self._learner)

@@ -29,7 +29,7 @@ def located(where: str, parameter: str, *, weights: bool = True) -> Path:
         for config in configs:
             if len(config.relative_to(root).parts) <= DEPTH and _holds(config.parent, weights):
                 return config.parent
-        raise _refuse(parameter, f"the package {name} has no folder with {CONFIG} and {WEIGHTS}")
+        raise _refuse(parameter, f"the package {name} has no folder with {CONFIG} and {WEIGHTS}{_instead(root)}")
     raise _refuse(parameter, f"{where!r} is neither a folder here nor a package that is installed")
 
 
@@ -53,11 +53,17 @@ def _holds(folder: Path, weights: bool) -> bool:
 
 def _checked(folder: Path, parameter: str, weights: bool) -> Path:
     if not (folder / CONFIG).is_file():
-        raise _refuse(parameter, f"{folder} has no {CONFIG}: give the folder that a Hugging Face model was saved to")
+        words = f"{folder} has no {CONFIG}: give the folder that a Hugging Face model was saved to{_instead(folder)}"
+        raise _refuse(parameter, words)
     if not _holds(folder, weights):
         words = f"{folder} has no weights as {WEIGHTS}; others hold code: save it again with safe_serialization"
         raise _refuse(parameter, words)
     return folder
+
+
+def _instead(folder: Path) -> str:
+    found = next(iter(sorted(folder.glob("*.gguf"))), None)
+    return f"; it has {found.name}, whose quantised weights have to be saved as safetensors first" if found else ""
 
 
 def _refuse(parameter: str, words: str) -> InvalidArgument:

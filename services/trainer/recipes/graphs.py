@@ -27,13 +27,9 @@ def graph_of(
 ) -> onnx.ModelProto:
     """The module's `forward`, whose arguments are named as in `example`; `axes`: input -> dimension -> its name.
 
-    Dimensions that are named take any size from 1 on; the others have that of the example. DomainError when the
-    weights do not fit into one file.
+    Dimensions that are named take any size from 1 on; the others have that of the example. DomainError as `check_size`.
     """
-    size = sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
-    if size > MOST_BYTES:
-        words = f"the model has {size >> 20} MiB of weights, and one ONNX file takes at most {MOST_BYTES >> 20}"
-        raise DomainError(Reason.INVALID_MODEL_FILE, words, hint="train a smaller one")
+    check_size(model)
     free = {name: {at: torch.export.Dim(axis) for at, axis in axes[name].items()} for name in example}
     with _quiet():
         program = torch.onnx.export(
@@ -48,6 +44,14 @@ def graph_of(
         )
     assert program is not None
     return bare(program.model_proto)
+
+
+def check_size(model: nn.Module) -> None:
+    """INVALID_MODEL_FILE when the weights do not fit into one file: known before a training as well as after it."""
+    size = sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
+    if size > MOST_BYTES:
+        words = f"the model has {size >> 20} MiB of weights, and one ONNX file takes at most {MOST_BYTES >> 20}"
+        raise DomainError(Reason.INVALID_MODEL_FILE, words, hint="train a smaller one")
 
 
 @contextmanager

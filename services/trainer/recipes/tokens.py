@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+
+from services.kit.errors import InvalidArgument, Violation
 
 FILE = "tokenizer.json"
 Ids = npt.NDArray[np.int64]
@@ -44,9 +46,16 @@ class Special(NamedTuple):
     end: int | None
 
 
-def tokens_of(tokenizer: Tokenizer, texts: Iterable[object]) -> Tokens:
+def check_texts(values: npt.NDArray[Any], column: str) -> None:
+    """InvalidArgument unless it is a column of texts. Bytes are none: nobody says in which encoding."""
+    if values.ndim != 1 or values.dtype.kind not in "OU" or not all(isinstance(value, str) for value in values):
+        kind = type(values[0]).__name__ if values.dtype.kind == "O" and len(values) else values.dtype.name
+        raise InvalidArgument([Violation("job.data", f"the column {column} holds {kind}, not texts")])
+
+
+def tokens_of(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokens:
     """As the tokenizer cuts them."""
-    found = [each.ids for each in tokenizer.encode_batch([str(text) for text in texts])]
+    found = [each.ids for each in tokenizer.encode_batch(list(texts))]
     starts = np.zeros(len(found) + 1, np.int64)
     np.cumsum([len(each) for each in found], out=starts[1:])
     return Tokens(np.fromiter((one for each in found for one in each), np.int32, int(starts[-1])), starts)

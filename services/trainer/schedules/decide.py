@@ -125,22 +125,23 @@ class _Round:
         """The pipelines that are in the way."""
         return ", ".join((*self._running, *(pipeline.id for pipeline in self._starts)))
 
+    @property
+    def _waiting(self) -> list[Occasion]:
+        """What is queued and may start; of a schedule that is paused only what people asked for."""
+        return [each for each in self._queue if not self._before.paused or each.asked_by]
+
     def _from_queue(self) -> None:
-        if self._busy:
-            return
-        paused = self._before.paused
-        head = next((waiting for waiting in self._queue if not paused or waiting.asked_by), None)
-        if head is not None:
-            self._queue.remove(head)
-            self._start(head)
+        if not self._busy and (waiting := self._waiting):
+            self._queue.remove(waiting[0])
+            self._start(waiting[0])
 
     def _admit(self, occasion: Occasion) -> None:
         spec = self._before.spec
-        if not self._busy and not self._queue:
+        if not self._busy and not self._waiting:
             self._start(occasion)
         elif spec.overlap is Overlap.SKIP and self._busy:
             self._tell(occasion, Outcome.SKIPPED, f"{self._busy} still runs")
-        elif len(self._queue) < self._room(occasion):
+        elif len(self._waiting) < self._room(occasion):
             self._queue.append(occasion)
             self._tell(occasion, Outcome.QUEUED, f"waits for {self._busy or 'its turn'}")
         else:

@@ -15,8 +15,12 @@ from services.trainer.schedules.data import DataWatch
 from services.trainer.schedules.decide import decide
 from services.trainer.schedules.observation import Seen
 from services.trainer.schedules.records import ScheduleRecords
+from services.trainer.schedules.state import Schedule
 
 log = structlog.get_logger(__name__)
+
+# These end the round; everything else is one schedule's own trouble, and holds up no other.
+_OF_ALL = frozenset({Reason.NOT_LEADER, Reason.STORE_UNAVAILABLE})
 
 
 class ScheduleRounds:
@@ -49,11 +53,22 @@ class ScheduleRounds:
     async def _round(self, data: DataWatch, fence: int) -> None:
         schedules, running = await self._records.look()
         seen = Seen(time.time(), data.look(schedules), await self._alerts.look(schedules), running)
-        for decision in decide(schedules, seen):
+        for schedule in schedules:
+            try:
+                await self._decide(schedule, seen, fence)
+            except DomainError as error:
+                if error.reason in _OF_ALL:
+                    raise
+                log.warning("schedule_waits", schedule=schedule.id, message=error.message)
+            except Exception:
+                log.exception("schedule_failed", schedule=schedule.id)
+
+    async def _decide(self, schedule: Schedule, seen: Seen, fence: int) -> None:
+        for decision in decide([schedule], seen):
             if not await self._records.decided(decision, fence):
                 continue  # somebody has changed it; the next round decides anew
             for sentence in decision.sentences:
-                log.info("schedule", schedule=decision.before.id, message=sentence)
+                log.info("schedule", schedule=schedule.id, message=sentence)
             self._metrics.fired(decision.fires)
             if decision.starts or decision.stops:
                 self._news.notify()

@@ -8,7 +8,7 @@ from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
 from services.trainer.jobs.state import legible
-from services.trainer.schedules.spec import ScheduleSpec
+from services.trainer.schedules.spec import DataTrigger, ScheduleSpec
 from services.trainer.schedules.state import Ask, Schedule
 
 MAX_ASKS = 16
@@ -43,9 +43,11 @@ def resume(schedule: Schedule, now: float) -> Schedule:
 
 def change(schedule: Schedule, spec: ScheduleSpec, now: float) -> Schedule:
     """Another wish, from here on. What runs, and what is queued, goes on with the wish it then finds."""
-    if spec == schedule.spec:
-        return schedule
-    if spec.trigger == schedule.spec.trigger and spec.plan.job.data == schedule.spec.plan.job.data:
-        return replace(schedule, spec=spec)
-    # Other data is no change of data, and other times begin now.
-    return replace(schedule, spec=spec, cursor=now, digest="", listing="", fresh=None)
+    before = schedule.spec
+    changed = replace(schedule, spec=spec)
+    if spec.trigger != before.trigger:
+        changed = replace(changed, cursor=now)  # other times begin now
+    both = isinstance(spec.trigger, DataTrigger) and isinstance(before.trigger, DataTrigger)
+    if both and spec.plan.job.data == before.plan.job.data:
+        return changed  # what has changed and has not settled yet is still news
+    return replace(changed, digest="", listing="", fresh=None)  # other data is no change of data

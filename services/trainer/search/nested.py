@@ -77,6 +77,8 @@ class TrialRun(Nested):
     which all of them call for the same steps: raised anywhere else, they would wait for each other for ever.
     """
 
+    final = False
+
     def __init__(
         self,
         outer: Run,

@@ -42,11 +42,6 @@ def train(run: Run, main: Main, wish: Wish) -> None:
     search.finish(parameters)
 
 
-def search(run: Run, main: Main, wish: Wish) -> dict[str, Any]:
-    """The best parameters, all of them, the same in every worker; the training with them is the caller's."""
-    return Search(run, main, wish, together(run)).run()
-
-
 class Search:
     """Only rank 0 has a study; what it decides is told to the others.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bmase.training import LocalRun, Product, Run, local
-from bmase.training.order import positions, shuffled
+from bmase.training.order import dealt, positions, shuffled
 from bmase.training.progress import Lines
 from bmase.training.tables import DataFileError, load
 
@@ -50,7 +51,22 @@ def test_workers_share_out_what_one_would_see(rows: Path) -> None:
     assert len(two[0]) == len(two[1])
     for number, (left, right) in enumerate(zip(*two, strict=True)):
         assert len(left) == len(right)
-        assert set(left) | set(right) <= set(one[number])
+        assert set(left) | set(right) <= {*one[number], one[0][0]}  # which fills the last round
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4, 50])
+def test_where_rows_do_not_come_out_even_all_are_used_and_some_twice(rows: Path, workers: int) -> None:
+    """As a job's workers get them: 83 rows, and the first ones again until all have as many."""
+    whole = values(LocalRun({"data": rows}))
+    found = [values(LocalRun({"data": rows}, rank=rank, world_size=workers)) for rank in range(workers)]
+    assert {len(each) for each in found} == {-(-len(whole) // workers)}
+    in_turn = [value for turn in zip(*found, strict=True) for value in turn]
+    assert in_turn == (whole * 2)[: len(in_turn)]
+
+
+def test_fewer_rows_than_workers_feed_all_and_none_feed_nobody() -> None:
+    assert [dealt(np.array([7, 8]), rank, 5).tolist() for rank in range(5)] == [[7], [8], [7], [8], [7]]
+    assert dealt(np.arange(0), 1, 2).tolist() == []
 
 
 def test_order_is_decided_by_seed_and_epoch(rows: Path) -> None:
@@ -125,8 +141,48 @@ def test_a_library_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", x=np.array([{}], object))
-    with pytest.raises(DataFileError, match="of plain arrays"):
+    with pytest.raises(DataFileError, match="allow_pickle=False"):
         load(tmp_path / "rows.npz")
+
+
+def npy() -> bytes:
+    """One array, as numpy saves it without an archive."""
+    content = io.BytesIO()
+    np.save(content, np.arange(3))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.npz", b"PK\x03\x04torn"),
+        ("rows.npz", b"\x93NUMPY"),
+        ("rows.npz", npy()),
+        ("rows.csv", b"a,b\n\xff\xfe,1\n"),
+        ("rows.csv", b'a,b\n"open,1\n'),
+        ("rows.csv.gz", b"\x1f\x8btorn"),
+        ("rows.parquet", b"PAR1torn"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataFileError, match=f"{name} cannot be read"):
+        load(tmp_path / name)
+
+
+def test_values_of_csv_are_what_they_are_in_all_files(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("code,count\n1,1\n")
+    (tmp_path / "b.csv").write_text("code,count\nx7,\n")
+    found = load(tmp_path).columns
+    assert found["code"].tolist() == ["1", "x7"]
+    np.testing.assert_array_equal(found["count"], [1.0, np.nan])
+
+
+def test_marks_of_engines_are_no_data(tmp_path: Path) -> None:
+    for place in ("a.csv", "_temporary/0/b.csv", ".hidden/c.csv"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("x\n1\n")
+    assert load(tmp_path).rows == 1
 
 
 def test_a_checkpoint_is_due_by_steps_since_the_last(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ Array = np.ndarray
 Predict = Callable[[Mapping[str, Array]], Array]
 SHAPLEY, OCCLUSION = "shapley", "occlusion"
 METHODS = (SHAPLEY, OCCLUSION)
+MOST_CELLS = 16_000_000  # coalitions times players of a fit, which holds some copies of them as float64
 BATCH_BYTES = 32 << 20  # of mixtures that are held at a time
 
 
@@ -36,7 +37,7 @@ def explain(
 
     What is taken away is filled in from each row of the background (m, ...) in turn, and the answers are averaged:
     `empty` is the mean answer to the background, `whole` the answer to the row. Background arrays may have 1 where
-    the row has any length.
+    the row has any length. ValueError for what does not fit together, and for more than can be fitted.
 
     shapley     Kernel SHAP; the shares sum up to whole - empty
     occlusion   what is lost when a player alone is taken away; the shares sum up to nothing in particular
@@ -50,7 +51,11 @@ def explain(
         return _occluded(game, players.count)
     if method != SHAPLEY:
         raise ValueError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
-    return shapley(game, players.count, samples or default_samples(players.count), seed)
+    asked = samples or default_samples(players.count)
+    if asked * players.count > MOST_CELLS:
+        most = f"{MOST_CELLS // players.count} coalitions are the most for {players.count} parts, not {asked}"
+        raise ValueError(f"{most}: ask fewer samples, keep inputs as they are, or use the method {OCCLUSION}")
+    return shapley(game, players.count, asked, seed)
 
 
 def additivity_error(shares: Shares, output: int) -> float:

@@ -11,6 +11,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -157,6 +158,6 @@ def _problem(names: Sequence[str]) -> str:
         return "the values are not separated by commas"
     if any(not name.strip() or len(name) > 256 for name in names):
         return "a column has no name, or one of more than 256 characters"
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
         return f"two columns have the name {repeated[0]}"
     return "holds numbers only" if _kind(names) < 2 else ""

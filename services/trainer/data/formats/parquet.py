@@ -1,11 +1,11 @@
-"""Parquet through pyarrow, row group by row group.
+"""Parquet through pyarrow, in pieces: a row group may be as large as the file, so none is taken as a whole.
 
 Whole numbers with missing values become float64 with NaN; lists must have the same length in every row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import parquet as pq
 
+BUFFER_BYTES = 1024 * 1024  # of each column
 _WHOLE = frozenset(name for name in NUMBERS if not name.startswith("float"))
 
 
 def inspect(content: BinaryIO, uri: str) -> Found:
     """Reads the footer; of lists also the first row."""
     with _file(content, uri) as file:
-        columns = tuple(_column(file, field, uri) for field in file.schema_arrow)
+        missing = _with_nulls(file)
+        columns = tuple(_column(file, field, uri, missing) for field in file.schema_arrow)
         return Found(file.metadata.num_rows, columns)
 
 
@@ -42,12 +44,12 @@ def _file(content: BinaryIO, uri: str) -> Iterator[pq.ParquetFile]:
     from pyarrow import parquet as pq  # noqa: PLC0415
 
     try:
-        yield pq.ParquetFile(pa.PythonFile(content, mode="r"))
+        yield pq.ParquetFile(pa.PythonFile(content, mode="r"), buffer_size=BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise malformed(uri, f"is no whole Parquet file: {error}") from error
 
 
-def _column(file: pq.ParquetFile, field: pa.Field, uri: str) -> Column:
+def _column(file: pq.ParquetFile, field: pa.Field, uri: str, missing: Set[str]) -> Column:
     from pyarrow import types  # noqa: PLC0415
 
     kind = field.type
@@ -59,7 +61,7 @@ def _column(file: pq.ParquetFile, field: pa.Field, uri: str) -> Column:
     dtype = _dtype(kind)
     if dtype is None or (shape and dtype not in NUMBERS):
         raise malformed(uri, f"column {field.name} is of type {field.type}, which is no column of numbers or text")
-    if not shape and dtype in _WHOLE and _has_nulls(file, field.name):
+    if not shape and dtype in _WHOLE and field.name in missing:
         dtype = "float64"
     return Column(name=field.name, dtype=dtype, shape=shape)
 
@@ -84,12 +86,17 @@ def _width(file: pq.ParquetFile, name: str) -> int:
     return len(first.column(name)[0].as_py() or ()) if first is not None and len(first) else 0
 
 
-def _has_nulls(file: pq.ParquetFile, name: str) -> bool:
-    """By the statistics in the footer; where they say nothing, there may be some."""
-    metadata = file.metadata
-    place = [metadata.schema.column(index).path for index in range(metadata.num_columns)].index(name)
-    groups = [metadata.row_group(index).column(place).statistics for index in range(metadata.num_row_groups)]
-    return any(group is None or not group.has_null_count or group.null_count > 0 for group in groups)
+def _with_nulls(file: pq.ParquetFile) -> Set[str]:
+    """Paths of columns with missing values, by the statistics in the footer; where they say nothing, there may be."""
+    found = set()
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        for place in range(group.num_columns):
+            chunk = group.column(place)
+            told = chunk.statistics
+            if told is None or not told.has_null_count or told.null_count > 0:
+                found.add(chunk.path_in_schema)
+    return found
 
 
 def _array(values: pa.Array, column: Column, uri: str) -> Array:

@@ -13,6 +13,6 @@ rows never pass what many rows would not: the chance that a gate lets through wh
 for their number: to pass wrongly, even the worst slice would have to be lucky (an intersection-union test; Berger,
 Multiparameter Hypothesis Testing and Acceptance Sampling, Technometrics 24 (1982), 295-300).
 
-Where no version is stable yet there is nothing to be worse than: such gates do not apply. `parse` reads gates, `decide`
-answers them.
+Where no version is stable yet there is nothing to be worse than: such gates do not apply. Where one is and could not be
+asked the same, they fail. `parse` reads gates, `decide` answers them.
 """

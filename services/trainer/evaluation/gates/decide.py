@@ -27,6 +27,8 @@ def decide(gates: Sequence[Gate], evaluation: Evaluation) -> Decision:
 
 def _answer(gate: Gate, evaluation: Evaluation) -> Answer:
     if gate.demand.against_stable and evaluation.comparison is None:
+        if evaluation.not_compared:
+            return _failed(gate, f"it could not be compared: {evaluation.not_compared}")
         sentence = "no version is stable yet, so there is nothing to compare with"
         return Answer(str(gate), Outcome.NOT_APPLICABLE, sentence)
     if gate.column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,11 @@ KEY = "bmase.ensemble.columns"
 MODEL = "model.onnx"
 
 
-def note(model: onnx.ModelProto, columns: Mapping[str, Columns], asked: EnsembleParameters) -> None:
-    """Writes into the model which columns it is fed from, for `cases`."""
-    said = {"inputs": columns, "target": asked.target, "classes": asked.classes, "task": asked.task}
+def note(
+    model: onnx.ModelProto, columns: Mapping[str, Columns], asked: EnsembleParameters, named: Sequence[str]
+) -> None:
+    """Writes into the model which columns it is fed from, and what classes are called, for `cases`."""
+    said = {"inputs": columns, "target": asked.target, "classes": asked.classes, "named": named, "task": asked.task}
     model.metadata_props.add(key=KEY, value=json.dumps(said, sort_keys=True))
 
 
@@ -36,5 +38,5 @@ def cases(batch: Batch, folder: Path) -> Cases:
         inputs[port.name] = rows.fed(port, tuple(said["inputs"][port.name]), batch)
     target = np.asarray(batch[said["target"]])
     if said["task"] == "classification":
-        return Cases(inputs, {"labels": rows.truth(target, said["classes"])})
+        return Cases(inputs, {"labels": rows.truth(target, said["classes"], said.get("named", ()))})
     return Cases(inputs, {"targets": target.astype(np.float64)})

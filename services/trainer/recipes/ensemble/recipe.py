@@ -24,7 +24,8 @@ class EnsembleParameters(Parameters):
     task: Literal["classification", "regression"] = "classification"
     inputs: dict[str, str | tuple[str, ...]] = Field(
         default_factory=dict,
-        description="tensor of a member -> column that feeds it, or several side by side; else the one of its name",
+        description="tensor of a member -> column that feeds it, or several side by side; else those that its version "
+        "says it was trained on, else the one of its name",
     )
     output: str = Field("", description="tensor to average; if empty, each member's first of fractions")
     outputs: dict[str, str] = Field(
@@ -34,7 +35,9 @@ class EnsembleParameters(Parameters):
         (), description="members whose outputs are logits, or all: they become probabilities before the average"
     )
     classes: tuple[str, ...] = Field(
-        (), description="values of the target in the order of the outputs, unless they are the numbers from 0 on"
+        (),
+        description="values of the target in the order of the outputs, unless they are the numbers from 0 on, or the "
+        "members' versions say them",
     )
     group: str = Field("", description="column: rows with an equal value are one observation (a user's, a patient's)")
     tune_on: Literal["validation", "all"] = Field(

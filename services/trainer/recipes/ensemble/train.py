@@ -52,15 +52,17 @@ class _Trial:
     """The members in one form, and the rows that they are asked."""
 
     def __init__(self, run: AloneRun, asked: EnsembleParameters, members: Sequence[Member]) -> None:
+        described = {material.name: rows.described(material.folder) for material in run.materials}
         self._run, self._asked = run, asked
+        self._named = rows.classes_of(described, asked.classes) if asked.task == "classification" else ()
         known = [column.name for column in run.source().columns]
         for field in ("target", "group"):
             named = getattr(asked, field)
             if named and named not in known:
                 why = f"the data have no column {named!r}; there are: {', '.join(known)}"
                 raise InvalidArgument([Violation(f'job.parameters["{field}"]', why)])
-        tensors = list(dict.fromkeys(name for member in members for name in inputs_of(member)))
-        columns = rows.columns_of(tensors, asked.inputs, known)
+        takes = {member.name: list(inputs_of(member)) for member in members}
+        columns = rows.columns_of(takes, described, asked.inputs, known)
         self.taken: Intake = intake(members, columns)
         own = [
             output_of(member, asked.outputs.get(name, asked.output))
@@ -68,7 +70,7 @@ class _Trial:
         ]
         self.output = _called(asked, [port.name for port in own], self.taken)
         self.members = [
-            adapted(m, self.taken, columns, port, self.output) for m, port in zip(members, own, strict=True)
+            adapted(m, self.taken, columns[m.name], port, self.output) for m, port in zip(members, own, strict=True)
         ]
         self._done = 0  # rows
 
@@ -102,7 +104,8 @@ class _Trial:
         return Rows(found, self._truth(labels), groups if group else None)
 
     def _truth(self, values: np.ndarray) -> np.ndarray:
-        return rows.truth(values, self._asked.classes) if self._asked.task == "classification" else values
+        asked = self._asked
+        return rows.truth(values, asked.classes, self._named) if asked.task == "classification" else values
 
     def _feeds(self, batch: Batch) -> dict[str, np.ndarray]:
         return {port.name: rows.fed(port, columns, batch) for columns, port in self.taken.ports.items()}
@@ -136,7 +139,7 @@ class _Trial:
                 inputs={name: _plain(columns) for name, columns in self.taken.names().items()},
                 target=self._asked.target,
                 output=self.output,
-                classes=self._asked.classes,
+                classes=self._named,
                 cases=f"{judging.__name__}:cases",
             )
         made.evidence["ensemble.json"].write_text(json.dumps(document, indent=2, sort_keys=True))
@@ -147,7 +150,7 @@ class _Trial:
         some = [self._feeds(batch) for batch in islice(self._batches((TEST,)), CHECKED_BATCHES)]
         found = agreement.differences(merged, weighed, some)
         agreement.require(found)
-        judging.note(merged, self.taken.names(), self._asked)
+        judging.note(merged, self.taken.names(), self._asked, self._named)
         onnxfiles.write(merged, folder / MODEL)
         return found
 

@@ -31,7 +31,7 @@ def main(run: Run) -> None:
     while training.epoch < parameters.epochs and not training.best.over:
         training.steps()
         training.validate()
-    if run.first:
+    if run.first and run.final:
         training.finish()
 
 
@@ -45,7 +45,10 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), weight_decay=parameters.weight_decay)
         self.best = Best(parameters.patience)
         self.step = self.epoch = self.done = 0
-        self.batch = max(1, parameters.batch // run.world_size)
+        if parameters.batch < run.world_size:
+            words = f"{parameters.batch} pictures a step are fewer than the {run.world_size} workers"
+            raise InvalidArgument([Violation('job.parameters["batch"]', words)])
+        self.batch = parameters.batch // run.world_size
         per_epoch = math.ceil(pictures.labels.rows["train"] / (self.batch * run.world_size))
         self.total = per_epoch * parameters.epochs
 
@@ -109,10 +112,11 @@ class Training:
         """Ends the epoch: the figures on the validation rows, and whether they are the best."""
         self.model.eval()
         losses = right = torch.zeros((), dtype=torch.float64)
-        count = 0
+        count, mine = 0, len(range(self.run.rank, self.pictures.labels.rows["validation"], self.run.world_size))
         for batch in self.run.rows("validation", [self.parameters.image, self.parameters.label], batch=256):
             pictures, labels = self._tensors(batch)
-            logits = self.model(pictures)
+            # All workers ask as often; a row that comes a second time, to make that so, does not count.
+            logits, labels = self.model(pictures)[: mine - count], labels[: mine - count]
             losses = losses + functional.cross_entropy(logits, labels, reduction="sum").cpu().double()
             right = right + (logits.argmax(1) == labels).sum().cpu()
             count += len(labels)
@@ -140,7 +144,7 @@ class Training:
             inputs={asked.image: asked.image},
             target=asked.label,
             output="probabilities",
-            classes=self.pictures.labels.classes,
+            classes=self.pictures.labels.names,
             description="A convolutional network that takes pictures in the unit of its training rows.",
             notes={"Training": {"epochs": self.epoch, "best val_loss": self.best.loss}},
         )

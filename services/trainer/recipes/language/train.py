@@ -19,7 +19,7 @@ from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes import facts, folders, tokens
 from services.trainer.recipes.batches import Rows, plan, share
 from services.trainer.recipes.descent import Learner, descend, settle
-from services.trainer.recipes.graphs import graph_of
+from services.trainer.recipes.graphs import check_size, graph_of
 from services.trainer.recipes.language import model
 from services.trainer.recipes.language.documents import END, Stream, learnt, of_bytes, stream_of, texts_in
 from services.trainer.recipes.language.model import Causal
@@ -36,13 +36,15 @@ def main(run: Run) -> None:
     cutter = _cutter(asked, texts["train"])
     train, validation = (stream_of(cutter.tokenizer, each, cutter.end) for each in texts.values())
     seeded(run)
-    learner = Learning(_model(asked, cutter), train, validation, asked.context, asked.batch)
+    causal = _model(asked, cutter)
+    check_size(causal)
+    learner = Learning(causal, train, validation, asked.context, asked.batch)
     # The last block is shorter than the others and left out, unless it is the only one.
     blocks = max(train.predicted // asked.context, min(1, train.predicted))
     steps = plan(blocks, asked.batch, asked.epochs, run.seed, run.world_size)
     rates = [(asked.learning_rate, list(learner.model.parameters()))]
     told = descend(run, learner, steps, rates, decay=asked.weight_decay, warm=asked.warm, patience=asked.patience)
-    if run.first:
+    if run.first and run.final:
         run.finish(_product(run.folder / "product", asked, learner.model, cutter, told))
 
 
@@ -95,8 +97,7 @@ class Learning(Learner):
 
 def _texts(run: Run, part: str, column: str) -> list[str]:
     values = run.table(part, [column])[column]
-    if values.dtype.kind not in "OU":
-        raise InvalidArgument([Violation("job.data", f"the column {column} holds {values.dtype}, not texts")])
+    tokens.check_texts(values, column)
     return texts_in(values)
 
 

@@ -24,6 +24,8 @@ class Ids:
 
     def numbers(self, ids: npt.NDArray[Any]) -> Numbers:
         """(n,); UNKNOWN for users that are not there."""
+        if not self.texts:
+            ids = ids.astype(np.int64)  # beside uint64, numpy would compare both as fractions
         places = np.searchsorted(self.values, ids).clip(max=len(self.values) - 1)
         return np.where(self.values[places] == ids, places + self.first, UNKNOWN).astype(np.int64)
 
@@ -48,14 +50,21 @@ class Interactions:
 
 
 def ids_of(values: npt.NDArray[Any], column: str, first: int = 0) -> Ids:
-    """All ids of a column; InvalidArgument when they are neither whole numbers nor texts."""
-    if values.ndim != 1 or values.dtype.kind not in "OUiu":
+    """All ids of a column; InvalidArgument when they are neither whole numbers that an int64 holds nor texts."""
+    if values.ndim != 1 or values.dtype.kind not in "OUiu" or not _texts_if_objects(values):
         words = f"the column {column} holds {values.dtype} of shape {values.shape[1:]}, not whole numbers or texts"
+        raise InvalidArgument([Violation("job.data", words)])
+    if values.dtype.kind == "u" and values.max(initial=0) > np.iinfo(np.int64).max:
+        words = f"the column {column} holds numbers above 2^63 - 1, which the model cannot take: store them as texts"
         raise InvalidArgument([Violation("job.data", words)])
     return Ids(np.unique(values if values.dtype.kind in "OU" else values.astype(np.int64)), first)
 
 
-def check_size(users: int, items: int) -> None:
+def _texts_if_objects(values: npt.NDArray[Any]) -> bool:
+    return values.dtype.kind != "O" or all(isinstance(value, str) for value in values)
+
+
+def check_cells(users: int, items: int) -> None:
     """InvalidArgument when what each user had does not fit into a table."""
     if users * items > MOST_CELLS:
         words = f"{users} users times {items} items are more than {MOST_CELLS}: set mask to false"

@@ -20,9 +20,9 @@ from services.trainer.evaluation.metrics import ranking
 from services.trainer.recipes import facts
 from services.trainer.recipes.batches import Rows, plan, share
 from services.trainer.recipes.descent import Learner, descend, settle
-from services.trainer.recipes.graphs import graph_of
+from services.trainer.recipes.graphs import check_size, graph_of
 from services.trainer.recipes.recommendation.ids import with_ids
-from services.trainer.recipes.recommendation.interactions import Ids, Interactions, check_size, had, ids_of
+from services.trainer.recipes.recommendation.interactions import Ids, Interactions, check_cells, had, ids_of
 from services.trainer.recipes.recommendation.model import Factors, Served
 from services.trainer.recipes.recommendation.recipe import Recommendation
 
@@ -52,15 +52,17 @@ def main(run: Run) -> None:
     settle(run)
     known = _known(run, asked)
     if asked.mask:
-        check_size(*known.shape)
+        check_cells(*known.shape)
     learned = known.train if asked.objective == "rating" else known.train.take(_liked(known.train, asked))
     steps = plan(len(learned), asked.batch, asked.epochs, run.seed, run.world_size)
     seeded(run)
     mean = float(learned.ratings.mean()) if asked.objective == "rating" else 0.0
-    learner = Learning(asked, Factors(*known.shape, asked.dimensions, asked.dropout, mean), known, learned)
+    factors = Factors(*known.shape, asked.dimensions, asked.dropout, mean)
+    check_size(factors)
+    learner = Learning(asked, factors, known, learned)
     rates = [(asked.learning_rate, list(learner.trained()))]
     told = descend(run, learner, steps, rates, decay=asked.weight_decay, warm=asked.warm, patience=asked.patience)
-    if run.first:
+    if run.first and run.final:
         run.finish(_product(run.folder, asked, learner.model, known, told))
 
 

@@ -13,6 +13,7 @@ from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.tabular.recipe import Tabular
 
 NUMBERS = "numbers"  # the input with all numbers, side by side in this order
+OUTPUTS = {"classification": "probabilities", "regression": "prediction"}
 UNKNOWN = -1.0
 
 
@@ -63,6 +64,12 @@ def encoding(run: Run, parameters: Tabular, train: Batch) -> Encoding:
     names = parameters.features or tuple(name for name in known if name != parameters.target)
     texts = [name for name in names if _is_text(known[name], train[name])]
     problems = [problem for name in names if (problem := _problem(known[name], train[name], parameters, name in texts))]
+    taken = {OUTPUTS[parameters.task], *([NUMBERS] if len(texts) < len(names) else [])}
+    problems += [
+        f"column {name} holds text and is called as another tensor of the model: rename it"
+        for name in texts
+        if name in taken
+    ]
     if problems:
         raise InvalidArgument([Violation("job.data", problem) for problem in problems])
     categories = {name: tuple(sorted(set(train[name].tolist()))) for name in texts}

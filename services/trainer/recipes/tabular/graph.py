@@ -14,23 +14,23 @@ from onnx import TensorProto, compose, helper
 
 from services.kit.errors import DomainError
 from services.trainer.recipes.export import bare
-from services.trainer.recipes.tabular.data import NUMBERS, UNKNOWN, Encoding
+from services.trainer.recipes.tabular.data import NUMBERS, OUTPUTS, UNKNOWN, Encoding
 from services.trainer.recipes.tabular.recipe import Tabular
 
 OPSET, ML_OPSET, IR_VERSION = 15, 3, 8  # the newest that the converters of all three libraries know
 ML = "ai.onnx.ml"
 MATRIX = "matrix"
-OUTPUTS = {"classification": "probabilities", "regression": "prediction"}
 
 
 def write(estimator: Any, asked: Tabular, encoding: Encoding, features: int, path: Path) -> None:
     """Inputs as `Encoding.inputs`; output: probabilities (rows, classes), or prediction (rows, 1); float32."""
-    inner = _converted(estimator, asked, features)
-    joined = compose.merge_models(
-        _encoder(encoding, inner.opset_import), inner, io_map=[(MATRIX, inner.graph.input[0].name)]
-    )
-    wanted = [OUTPUTS[asked.task]]
-    found = bare(onnx.utils.Extractor(joined).extract_model([each.name for each in joined.graph.input], wanted))
+    inside = _prefix(encoding)
+    inner = compose.add_prefix(_converted(estimator, asked, features), inside)
+    encoder = _encoder(encoding, inner.opset_import, inside)
+    joined = compose.merge_models(encoder, inner, io_map=[(encoder.graph.output[0].name, inner.graph.input[0].name)])
+    answer = inner.graph.output[-1].name
+    whole = onnx.utils.Extractor(joined).extract_model([each.name for each in joined.graph.input], [answer])
+    found = _renamed(bare(whole), answer, OUTPUTS[asked.task])
     found.ir_version = IR_VERSION
     onnx.checker.check_model(found, full_check=True)
     path.write_bytes(found.SerializeToString(deterministic=True))
@@ -57,7 +57,7 @@ def check(found: float, asked: Tabular) -> None:
 
 
 def _converted(estimator: Any, asked: Tabular, features: int) -> onnx.ModelProto:
-    """The estimator alone: `matrix` (rows, features) to the output of the task."""
+    """The estimator alone: `matrix` (rows, features) to the answers, which are its last output."""
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm  # noqa: PLC0415
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost  # noqa: PLC0415
     from skl2onnx import convert_sklearn, update_registered_converter  # noqa: PLC0415
@@ -84,7 +84,15 @@ def _converted(estimator: Any, asked: Tabular, features: int) -> onnx.ModelProto
         name="estimator",
     )
     _settle(found)
-    return _renamed(found, found.graph.output[-1].name, OUTPUTS[asked.task])
+    return found
+
+
+def _prefix(encoding: Encoding) -> str:
+    """Of all names inside the graph: columns, whose names are those of inputs, may be called like anything there."""
+    prefix = "inside."
+    while any(name.startswith(prefix) for name in encoding.categories):
+        prefix += "."
+    return prefix
 
 
 def _settle(model: onnx.ModelProto) -> None:
@@ -109,31 +117,29 @@ def _renamed(model: onnx.ModelProto, old: str, new: str) -> onnx.ModelProto:
     return model
 
 
-def _encoder(encoding: Encoding, opsets: Sequence[onnx.OperatorSetIdProto]) -> onnx.ModelProto:
-    """The inputs as one matrix, in the versions that the estimator has."""
+def _encoder(encoding: Encoding, opsets: Sequence[onnx.OperatorSetIdProto], inside: str) -> onnx.ModelProto:
+    """The inputs as one matrix, in the versions that the estimator has; `inside` begins all names but theirs."""
+    middle, matrix = f"{inside}middle", f"{inside}{MATRIX}_joined"
     inputs, nodes, parts = [], [], []
     if encoding.numbers:
         inputs.append(helper.make_tensor_value_info(NUMBERS, TensorProto.FLOAT, ["rows", encoding.width]))
         parts.append(NUMBERS)
     for place, (name, values) in enumerate(encoding.categories.items()):
         inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["rows", 1]))
-        parts.append(f"encoded{place}")
-        nodes += _onehot(name, values, parts[-1]) if encoding.onehot else [_ordinal(name, values, parts[-1])]
-    nodes.append(helper.make_node("Concat", parts, [MATRIX], axis=1))
-    output = helper.make_tensor_value_info(MATRIX, TensorProto.FLOAT, ["rows", None])
-    graph = helper.make_graph(nodes, "encoder", inputs, [output], [_last_axis()] if encoding.onehot else [])
+        parts.append(f"{inside}encoded{place}")
+        nodes += _onehot(name, values, parts[-1], middle) if encoding.onehot else [_ordinal(name, values, parts[-1])]
+    nodes.append(helper.make_node("Concat", parts, [matrix], axis=1))
+    output = helper.make_tensor_value_info(matrix, TensorProto.FLOAT, ["rows", None])
+    axis = [helper.make_tensor(middle, TensorProto.INT64, [1], [1])] if encoding.onehot else []
+    graph = helper.make_graph(nodes, "encoder", inputs, [output], axis)
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def _onehot(name: str, values: tuple[str, ...], output: str) -> list[onnx.NodeProto]:
+def _onehot(name: str, values: tuple[str, ...], output: str, middle: str) -> list[onnx.NodeProto]:
     """(rows, 1) texts to (rows, values); what is not known to zeros."""
     wide = f"{output}_wide"
     encoder = helper.make_node("OneHotEncoder", [name], [wide], domain=ML, cats_strings=list(values), zeros=1)
-    return [encoder, helper.make_node("Squeeze", [wide, "middle"], [output])]
-
-
-def _last_axis() -> onnx.TensorProto:
-    return helper.make_tensor("middle", TensorProto.INT64, [1], [1])
+    return [encoder, helper.make_node("Squeeze", [wide, middle], [output])]
 
 
 def _ordinal(name: str, values: tuple[str, ...], output: str) -> onnx.NodeProto:

@@ -10,7 +10,7 @@ from bmase.training import Batch, Product, Run
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes.labels import Labels, labels
 from services.trainer.recipes.tabular import graph
-from services.trainer.recipes.tabular.data import NUMBERS, Encoding, check_columns, encoding
+from services.trainer.recipes.tabular.data import NUMBERS, OUTPUTS, Encoding, check_columns, encoding
 from services.trainer.recipes.tabular.estimators import Chance, Rows, figures, fit, predicted
 from services.trainer.recipes.tabular.recipe import Tabular
 
@@ -52,7 +52,7 @@ def main(run: Run) -> None:
         task=asked.task,
         inputs=inputs,
         target=asked.target,
-        output=graph.OUTPUTS[asked.task],
+        output=OUTPUTS[asked.task],
         classes=classes.classes if classes else (),
         slices=asked.slices,
         description=f"{asked.estimator} of {asked.library}",

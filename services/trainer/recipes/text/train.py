@@ -18,7 +18,7 @@ from services.kit.errors import InvalidArgument, Violation
 from services.trainer.recipes import facts, folders, tokens
 from services.trainer.recipes.batches import Rows, plan, share
 from services.trainer.recipes.descent import Learner, descend, settle
-from services.trainer.recipes.graphs import graph_of
+from services.trainer.recipes.graphs import check_size, graph_of
 from services.trainer.recipes.labels import Labels, labels
 from services.trainer.recipes.text.model import Classifier, Served, encoder_of, freeze
 from services.trainer.recipes.text.recipe import Texts
@@ -45,7 +45,7 @@ def main(run: Run) -> None:
         warm=asked.warm,
         patience=asked.patience,
     )
-    if run.first:
+    if run.first and run.final:
         digest = folders.digest(folder)
         given: dict[str, Any] = {"tokenizer": tokenizer, "known": known, "told": told, "encoder": digest}
         run.finish(_product(run.folder / "product", asked, learner, **given))
@@ -99,8 +99,7 @@ class Learning(Learner):
 
 def _rows(run: Run, part: str, asked: Texts, tokenizer: Tokenizer, known: Labels) -> Part:
     table = run.table(part, [asked.text, asked.label])
-    if table[asked.text].dtype.kind not in "OU":
-        raise InvalidArgument([Violation("job.data", f"the column {asked.text} holds no texts")])
+    tokens.check_texts(table[asked.text], asked.text)
     return Part(tokens.tokens_of(tokenizer, table[asked.text]), known.indices(table[asked.label]))
 
 
@@ -114,7 +113,9 @@ def _model(asked: Texts, folder: Path, classes: int) -> Classifier:
     if asked.freeze > layers:
         words = f"the encoder has only {layers} layers"
         raise InvalidArgument([Violation('job.parameters["freeze"]', words)])
-    return Classifier(encoder, classes, asked.dropout)
+    classifier = Classifier(encoder, classes, asked.dropout)
+    check_size(classifier)
+    return classifier
 
 
 def _product(

@@ -30,6 +30,27 @@ pytestmark = pytest.mark.timeout(900)  # trainings of their own, beside other te
 SEED = 3
 
 
+@pytest.mark.parametrize("text", ["onehot", "ordinal"])
+@pytest.mark.parametrize("name", ["label", "matrix", "inside.matrix"])
+def test_columns_may_be_called_as_what_is_inside_the_graph(tmp_path: Path, name: str, text: str) -> None:
+    _, product = trained(called(tmp_path, name), tmp_path / "out", target="y", rounds=3, text=text)
+    assert product.inputs[name] == name
+
+
+@pytest.mark.parametrize("name", ["probabilities", "numbers"])
+def test_columns_called_as_another_tensor_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"column {name} holds text and is called as another tensor"):
+        trained(called(tmp_path, name), tmp_path / "out", target="y", rounds=3)
+
+
+def called(folder: Path, name: str) -> Path:
+    """Rows with a number and a text of this name."""
+    random = np.random.default_rng(0)
+    columns = {"x": random.random(200), name: random.choice(["a", "b"], 200), "y": random.integers(0, 2, 200)}
+    np.savez(folder / "rows.npz", **columns)
+    return folder / "rows.npz"
+
+
 @pytest.fixture(scope="session")
 def adult(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """6000 rows of the census: six columns of numbers, eight of texts, and an income."""

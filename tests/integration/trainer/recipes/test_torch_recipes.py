@@ -150,9 +150,14 @@ def shared(home: Path) -> Path:
     workers = [
         subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE) for rank in range(2)
     ]
-    for worker in workers:
-        _, told = worker.communicate(timeout=240)
-        assert worker.returncode == 0, told.decode()[-3000:]
+    try:
+        for worker in workers:
+            _, told = worker.communicate(timeout=600)
+            assert worker.returncode == 0, told.decode()[-3000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
     return home
 
 

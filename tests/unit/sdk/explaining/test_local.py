@@ -66,6 +66,22 @@ def test_a_planted_feature_comes_first(method: str) -> None:
     np.testing.assert_allclose(found.empty, planted(background).mean(axis=0), atol=1e-6)
 
 
+def test_more_than_can_be_fitted_is_refused_before_anything_is_asked() -> None:
+    parts = 5000
+    wide, background = {"x": np.ones(parts)}, {"x": np.zeros((1, parts))}
+    asked: list[int] = []
+
+    def first(inputs):
+        asked.append(len(inputs["x"]))
+        return inputs["x"][:, :1]
+
+    with pytest.raises(ValueError, match="3200 coalitions are the most for 5000 parts"):
+        local.explain(first, wide, background, players.of({"x": (parts,)}))
+    assert not asked
+    fewer = local.explain(first, wide, background, players.of({"x": (parts,)}), samples=20)
+    assert local.additivity_error(fewer, 0) < 1e-9
+
+
 def test_it_is_the_mean_of_what_each_row_of_the_background_gives() -> None:
     row, background = {"x": np.array([1.0, 2.0])}, {"x": np.array([[0.0, 0.0], [3.0, -1.0]])}
     product = lambda i: i["x"].prod(axis=1, keepdims=True)  # noqa: E731

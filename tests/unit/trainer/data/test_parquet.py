@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from services.kit.errors import DomainError
-from services.trainer.data import PARTS, Splits, discover, part, read
+from services.trainer.data import PARTS, Splits, discover, discovery, part, read
 
 
 def written(folder: Path, name: str = "data", groups: int = 1000, **columns: Any) -> str:
@@ -119,3 +120,34 @@ def test_rows_fall_as_they_do_as_csv(tmp_path: Path) -> None:
             {text for batch in part(manifest, splits, name, ["c"]) for text in batch["c"]} for manifest in manifests
         ]
         assert texts[0] == texts[1] != set()
+
+
+def test_a_row_group_as_large_as_the_file_is_not_taken_as_a_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((40_000, 32))
+    table = pa.table({"x": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), 32)})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=len(values), compression="none", use_dictionary=False)
+    manifest = discover(str(tmp_path))
+    tracemalloc.start()
+    try:
+        assert sum(len(batch["x"]) for batch in read(manifest, rows=100)) == len(values)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < manifest.size / 2
+
+
+def test_parts_without_rows_fit_to_all_others(tmp_path: Path) -> None:
+    """Engines leave them; a list there has no length."""
+    lists = pa.list_(pa.float32())
+    for name, rows in (("a", []), ("b", [[1.0, 2.0]]), ("c", [])):
+        written(tmp_path, name, x=pa.array(rows, lists))
+    manifest = discover(str(tmp_path))
+    assert str(manifest.columns[0]) == "float32[2]"
+    (batch,) = read(manifest)
+    assert batch["x"].tolist() == [[1.0, 2.0]]
+
+
+def test_files_of_too_many_columns_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "MAX_COLUMNS", 2)
+    with pytest.raises(DomainError, match="has 3 columns; 1 to 2 are read"):
+        discover(written(tmp_path, x=[1], y=[1], z=[1]))

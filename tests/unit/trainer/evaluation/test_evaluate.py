@@ -50,6 +50,16 @@ def test_the_same_again_is_the_same_and_another_seed_is_not(classify: Classify) 
     assert first != evaluate(classify(100), Setting(resamples=200, seed=1)).to_json()
 
 
+def test_why_there_is_no_comparison_is_kept_and_stands_on_the_card(classify: Classify) -> None:
+    found = evaluate(classify(100), QUICK, not_compared="version 3 takes `other` inputs")
+    assert Evaluation.from_json(found.to_json()) == found
+    heading = "## Not compared with the stable version\n\nversion 3 takes \\`other\\` inputs"
+    assert heading in markdown(Card("digits", evaluation=found))
+    assert "Not compared" not in markdown(Card("digits", evaluation=evaluate(classify(100), QUICK)))
+    with pytest.raises(InvalidArgument):
+        evaluate(classify(100), QUICK, stable=classify(100), stable_version=3, not_compared="it was")
+
+
 def test_gates_and_names_add_metrics_and_slices() -> None:
     gates = parse_all(["slice(half) ndcg@3 >= 0.1"])
     found = evaluate(

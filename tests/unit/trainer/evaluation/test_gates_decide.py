@@ -122,6 +122,14 @@ def test_without_a_stable_version_there_is_nothing_to_be_worse_than() -> None:
     assert found.passed
 
 
+@pytest.mark.parametrize("gate", ["accuracy no worse than stable by 0.5", "slice(part) accuracy better than stable"])
+def test_a_stable_version_that_could_not_be_asked_fails_what_compares_with_it(gate: str) -> None:
+    why = "version 3, which is stable, takes other inputs"
+    found = decided(gate, answered(190, 200), columns={"part": np.zeros(200)}, not_compared=why)
+    assert (found.outcome, found.sentence) == (Outcome.FAILED, f"it could not be compared: {why}")
+    assert decided("accuracy >= 0.9", answered(1900, 2000), not_compared=why).outcome is Outcome.PASSED
+
+
 def test_all_slices_have_to_pass_and_the_worst_is_told() -> None:
     column = np.repeat(["a", "b", "c"], 200)
     good = answered(600, 600).predicted

@@ -9,7 +9,7 @@ import pytest
 from bmase.training import Cases
 
 from services.kit.errors import InvalidArgument
-from services.trainer.explanations import pictures
+from services.trainer.explanations import globally, pictures
 from services.trainer.explanations.document import Explanation
 from services.trainer.explanations.globally import LEAST_ROWS, explain_globally
 
@@ -116,6 +116,30 @@ def test_out_of_time_what_was_not_tried_is_not_listed() -> None:
     assert not found.whole
     assert len(found.importances) == 1
     assert (found.repeats, found.share_rows, found.importances[0].share) == (0, 0, None)
+
+
+def test_shapley_values_that_would_take_too_long_are_not_begun() -> None:
+    now = 0.0
+
+    def slow(inputs: Arrays) -> Arrays:
+        nonlocal now
+        now += 0.01 * len(inputs["x"])
+        return classifier(inputs)
+
+    asked = {"task": "classification", "rows": 30, "repeats": 1, "clock": lambda: now}
+    found = explain_globally(slow, cases(), seconds=3.0, **asked)  # type: ignore[arg-type]
+    assert (found.whole, found.share_rows) == (True, 0)
+    assert now < 3.0
+    now = 0.0
+    assert explain_globally(slow, cases(), seconds=6.0, **asked).share_rows == 1  # type: ignore[arg-type]
+    assert now < 6.0
+
+
+def test_of_very_many_parts_there_are_no_shapley_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(globally, "MOST_SHARED", 4)
+    found = explain_globally(classifier, cases(), task="classification", rows=50, repeats=1)
+    assert (found.whole, found.share_rows, found.importances[0].player) == (True, 0, PLANTED)
+    assert found.importances[0].share is None
 
 
 def test_wide_outputs_are_held_for_fewer_rows_and_the_widest_are_refused() -> None:

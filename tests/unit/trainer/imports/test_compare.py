@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.imports.compare import Pair, Tolerance, beyond, compare, worst
+from services.trainer.imports.compare import Pair, Tolerance, beyond, compare, unanswered, worst
 
 TOLERANCE = Tolerance(rtol=1e-4, atol=1e-6)
 
@@ -27,6 +27,17 @@ def test_a_batch_of_tiny_answers_is_judged_by_the_ordinary_ones() -> None:
     found = compare(pairs, TOLERANCE)
     assert [each.within for each in found] == [True, True, True]
     assert [each.scale for each in found] == [1.0, 1.0, 1e6]
+
+
+@pytest.mark.parametrize(("bounded", "within"), [(True, [False, True, True]), (False, [True, True, True])])
+def test_numbers_as_small_as_the_tolerance_are_compared_as_well(bounded: bool, within: list[bool]) -> None:
+    small = [
+        _pair([4e-7, -3e-7], [0.0, 0.0]),  # another model altogether
+        _pair([4e-7, -3e-7], [4.0001e-7, -3e-7], output="near"),
+        _pair([0.0], [5e-7], output="nothing"),
+    ]
+    found = compare(small, Tolerance(rtol=1e-4, atol=1e-6, bounded=bounded))
+    assert [each.within for each in found] == within
 
 
 @pytest.mark.parametrize(
@@ -53,6 +64,23 @@ def test_labels_are_the_same_or_not() -> None:
     assert same.within
     assert texts.within
     assert (other.within, other.mean_abs, other.worst) == (False, 0.25, "at [3] 4 became 5")
+
+
+def test_numbers_that_became_texts_are_a_difference() -> None:
+    same, other = compare([_pair([1.0, 2.0], ["1.0", "2.0"]), _pair([1.0, 2.0], ["1.0", "cat"])], TOLERANCE)
+    assert same.within
+    assert (other.within, other.worst) == (False, "at [1] 2.0 became cat")
+
+
+def test_outputs_that_tell_nothing_are_named() -> None:
+    pairs = [
+        _pair([np.nan, np.inf], [np.nan, np.inf]),
+        _pair([1.0], [1.0], "zeros"),  # an edge alone is no evidence
+        _pair(np.zeros((0, 4)), np.zeros((0, 4)), output="boxes"),
+        _pair([np.nan, 1.0], [np.nan, 1.0], output="some"),
+        _pair(["a"], ["a"], output="label"),
+    ]
+    assert unanswered(pairs) == ["y", "boxes"]
 
 
 def test_columns_of_one_are_rows_and_other_shapes_are_a_difference() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,16 @@ def _packed() -> bytes:
     return out.getvalue()
 
 
+def _encrypted() -> bytes:
+    """As it says itself: the flag in front of each content and in the list at the end."""
+    content = bytearray(_arrays())
+    for mark, flag in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := content.find(mark, at + 1)) >= 0:
+            content[at + flag] |= 1
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -110,6 +121,7 @@ def _packed() -> bytes:
         {"arrays.npz": b"no arrays"},
         {"arrays.npz": _pickled()},
         {"arrays.npz": _packed()},
+        {"arrays.npz": _encrypted()},
         {"arrays.npz": _arrays(a9=np.zeros(1))},
         {"report.json": b"{"},
         {"report.json": _report(extra=1)},
@@ -139,6 +151,72 @@ def test_refusals_have_their_reasons(tmp_path: Path, kind: str, reason: Reason) 
     with pytest.raises(DomainError, match=r"os\.system") as refused:
         _unpacked(tmp_path, {"report.json": report})
     assert refused.value.reason is reason
+
+
+def _beside() -> TensorProto:
+    """Its numbers are those of a file that is there, where the trainer runs."""
+    tensor = TensorProto(name="stolen", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="secret")
+    return tensor
+
+
+def _constant(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["k"], value=_beside()))
+
+
+def _sparse(model: onnx.ModelProto) -> None:
+    values = _beside()
+    indices = TensorProto(data_type=TensorProto.INT64, dims=[4], int64_data=[0, 1, 2, 3])
+    model.graph.sparse_initializer.append(onnx.SparseTensorProto(values=values, indices=indices, dims=[4]))
+
+
+def _branch(model: onnx.ModelProto, inside: onnx.GraphProto) -> onnx.NodeProto:
+    model.graph.initializer.append(TensorProto(name="yes", data_type=TensorProto.BOOL, dims=[], int32_data=[1]))
+    return helper.make_node("If", ["yes"], ["k"], then_branch=inside, else_branch=inside)
+
+
+def _inner(node: onnx.NodeProto) -> onnx.GraphProto:
+    return helper.make_graph([node], "inner", [], [helper.make_tensor_value_info("k", TensorProto.FLOAT, [4])])
+
+
+def _within(model: onnx.ModelProto) -> None:
+    model.graph.node.append(_branch(model, _inner(helper.make_node("Constant", [], ["k"], value=_beside()))))
+
+
+def _without_nodes(model: onnx.ModelProto) -> None:
+    inside = helper.make_graph([], "inner", [], [helper.make_tensor_value_info("stolen", TensorProto.FLOAT, [4])])
+    inside.initializer.append(_beside())
+    model.graph.node.append(_branch(model, inside))
+
+
+def _function(model: onnx.ModelProto) -> None:
+    body = [helper.make_node("Constant", [], ["k"], value=_beside())]
+    model.functions.append(helper.make_function("own", "Steal", [], ["k"], body, [helper.make_opsetid("", 17)]))
+
+
+@pytest.mark.parametrize("hide", [_constant, _sparse, _within, _without_nodes, _function])
+def test_no_numbers_come_from_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hide: Callable[[onnx.ModelProto], None]
+) -> None:
+    model = affine()
+    hide(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    (tmp_path / "secret").write_bytes(bytes(16))
+    monkeypatch.chdir(tmp_path)  # the checker looks for such files where the process is
+    with pytest.raises(DomainError, match="stolen lie outside"):
+        hostile.check(tmp_path / "model.onnx")
+
+
+def test_nodes_inside_of_functions_are_looked_at_too(tmp_path: Path) -> None:
+    model = affine()
+    call = helper.make_node("Shell", [], ["k"], domain="evil")
+    condition = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("", TensorProto.BOOL, [], [True]))
+    branch = helper.make_node("If", ["yes"], ["k"], then_branch=_inner(call), else_branch=_inner(call))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("evil", 1)]
+    model.functions.append(helper.make_function("own", "Hide", [], ["k"], [condition, branch], opsets))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(DomainError, match="nodes of evil"):
+        hostile.check(tmp_path / "model.onnx")
 
 
 def test_the_graph_inside_a_node_is_looked_at_too(tmp_path: Path) -> None:

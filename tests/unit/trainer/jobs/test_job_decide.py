@@ -115,6 +115,13 @@ def test_the_silence_of_the_engine_is_no_loss_and_starts_nothing() -> None:
     assert plan.waits["j2"].why is Why.ENGINE_SILENT
 
 
+def test_a_cancelled_job_is_stopped_while_the_engine_is_silent_and_who_waits_is_told_what_is_known() -> None:
+    cancelled = tr.cancel(at(Phase.RUNNING), 5.0, "alice", "no longer needed")
+    plan = decide([cancelled, job("j2")], Seen(6.0, {}, None, silence="Ray is not at host:1"), Quotas())
+    assert acts(plan) == {cancelled.id: Act.STOP}
+    assert plan.waits["j2"].sentence == "Ray is not at host:1"
+
+
 @pytest.mark.parametrize(
     ("seen", "cause"),
     [

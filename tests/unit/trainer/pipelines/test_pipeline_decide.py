@@ -71,6 +71,14 @@ def test_a_failed_gate_stops_it_before_anybody_is_sent_there() -> None:
     assert effects(ended, Seen(9.0, failed)) == ()
 
 
+def test_a_job_that_makes_no_version_leaves_nothing_to_release() -> None:
+    concluded = jobs.tr.concluded(jobs.at(JobPhase.EVALUATING), 1, 6.0, (), "identical: all files are the same")
+    for plan in ({}, {"no_release": True}):
+        ended, _ = settle(pipeline(**plan), Seen(9.0, replace(concluded, id="j1")))
+        assert (ended.phase, ended.reason) == (Phase.FAILED, "JOB_FAILED")
+        assert ended.message == "jobs/j1 made no version: identical: all files are the same"
+
+
 def test_without_a_release_it_ends_when_the_version_is_registered() -> None:
     world = World(pipeline(no_release=True))
     assert world.run().phase is Phase.SUCCEEDED

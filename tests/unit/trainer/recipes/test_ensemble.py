@@ -14,10 +14,14 @@ import onnxruntime
 import pytest
 from bmase import sources
 from bmase.reasons import Reason
+from bmase.training import Product
 from onnx import TensorProto, helper, numpy_helper
 
 from services.kit.errors import DomainError, InvalidArgument
+from services.trainer.engine import packing
+from services.trainer.engine.registering import Made
 from services.trainer.recipes.catalogue import by_name
+from services.trainer.recipes.ensemble import rows as fed_rows
 from services.trainer.recipes.ensemble.train import main
 from tests.support.alone import Alone
 from tests.unit.trainer.ensembles.court import drawn, softmax
@@ -181,6 +185,82 @@ def test_members_that_see_other_columns_take_them_all(make: Make) -> None:
     assert dict(product.inputs) == {"x": "x", "features": columns}
 
 
+def described(folder: Path, inputs: Any, classes: Any = ()) -> None:
+    """As the registration of a training leaves it."""
+    (folder / "evidence").mkdir()
+    said = {"task": "classification", "inputs": inputs, "classes": classes}
+    (folder / "evidence/product.json").write_text(json.dumps(said))
+
+
+def by_columns() -> Data:
+    return {
+        part: {**{f"c{n}": whole["x"][:, n] for n in range(9)}, "label": whole["label"]}
+        for part, whole in data().items()
+    }
+
+
+def test_members_say_themselves_which_columns_feed_them(make: Make, tmp_path: Path) -> None:
+    run = make({"takes": "numbers"}, {"takes": "numbers"}, rows=by_columns())
+    columns = [f"c{n}" for n in range(9)]
+    turned = [*columns[3:], *columns[:3]]  # of the same name, and of another order
+    for n, own in enumerate((columns, turned)):
+        described(tmp_path / f"m{n}", {"numbers": own})
+    main(run)
+    product, document, session = product_of(run)
+    assert dict(product.inputs) == {"numbers": tuple(columns), "numbers_2": tuple(turned)}
+    x = data()["test"]["x"]
+    one, other = document["weights"].values()
+    expected = one * softmax(x[:, :3]) + other * softmax(x[:, 6:])  # the second sees places 3 to 5 of its own order
+    fed = {"numbers": x, "numbers_2": np.roll(x, -3, axis=1)}
+    np.testing.assert_allclose(session.run([product.output], fed)[0], expected, atol=1e-6)
+
+
+def test_what_is_asked_for_goes_before_what_a_member_says(make: Make, tmp_path: Path) -> None:
+    rows = {part: {**whole, "wide": whole["x"]} for part, whole in data().items()}
+    run = make({}, {}, {}, rows=rows, inputs={"x": "x"})
+    described(tmp_path / "m0", {"x": ["wide"]})
+    main(run)
+    assert dict(product_of(run)[0].inputs) == {"x": "x"}
+
+
+@pytest.mark.parametrize("inputs", [["x"], {"x": 1}, {"x": []}, None])
+def test_a_description_that_is_none_says_nothing(make: Make, tmp_path: Path, inputs: Any) -> None:
+    run = make({}, {}, {})
+    described(tmp_path / "m0", inputs)
+    main(run)
+    assert dict(product_of(run)[0].inputs) == {"x": "x"}
+
+
+def test_a_described_column_that_the_data_lack_is_named(make: Make, tmp_path: Path) -> None:
+    run = make({"takes": "numbers"}, {"takes": "numbers"}, rows=by_columns())
+    for n in range(2):
+        described(tmp_path / f"m{n}", {"numbers": ["c0", "age"]})
+    with pytest.raises(InvalidArgument) as caught:
+        main(run)
+    (violation,) = caught.value.violations
+    assert violation.field == 'job.parameters["inputs.numbers"]'
+    assert "no column 'age'" in violation.description
+
+
+def test_the_registration_keeps_what_members_say(tmp_path: Path) -> None:
+    product = Product(
+        member(tmp_path / "made", 0),
+        task="classification",
+        inputs={"numbers": ("a", "b"), "kind": "kind"},
+        target="y",
+        classes=("no", "yes"),
+    )
+    packing.pack(product, tmp_path / "product.tar")
+    packing.unpack(tmp_path / "product.tar", tmp_path / "product")
+    (tmp_path / "papers").mkdir()
+    for source in Made(tmp_path / "product", tmp_path / "papers").files:
+        laid = tmp_path / "version" / source.path
+        laid.parent.mkdir(parents=True, exist_ok=True)
+        laid.write_bytes(source.local.read_bytes())
+    found = fed_rows.described(tmp_path / "version")
+    assert (found.inputs, found.classes) == ({"numbers": ("a", "b"), "kind": ("kind",)}, ("no", "yes"))
+
+
 def test_what_is_not_better_is_refused_with_the_figures(make: Make) -> None:
     run = make({}, {"shape": [9]}, rows=data(noise=0.0))
     with pytest.raises(DomainError, match="not") as caught:
@@ -236,6 +316,39 @@ def test_classes_that_are_named_are_those_of_the_product(make: Make) -> None:
     main(run)
     assert product_of(run)[0].classes == ("ant", "bee", "cat")
     assert product_of(run)[1]["verdict"] == "better"
+
+
+NAMES = ("2", "10", "cat")  # names of numbers may be numbers that are no places
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["names", "numbers"])
+def test_classes_are_those_that_members_say(make: Make, tmp_path: Path, named: bool) -> None:
+    rows = data()
+    if named:
+        for part in rows.values():
+            part["label"] = np.array(NAMES, dtype=object)[part["label"]]
+    run = make({}, {}, {}, rows=rows)
+    described(tmp_path / "m1", {"x": "x"}, NAMES)
+    main(run)
+    product, document, _ = product_of(run)
+    assert (product.classes, document["verdict"]) == (NAMES, "better")
+    module, _, function = product.cases.partition(":")
+    asked = getattr(importlib.import_module(module), function)(rows["test"], product.folder)
+    np.testing.assert_array_equal(asked.truth["labels"], data()["test"]["label"])
+
+
+@pytest.mark.parametrize("classes", [("10", "2", "cat"), ()])
+def test_members_of_other_classes_are_not_weighed_by_the_wrong_truth(
+    make: Make, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    run = make({}, {}, classes=classes)
+    described(tmp_path / "m0", {"x": "x"}, NAMES)
+    described(tmp_path / "m1", {"x": "x"}, ("ant", "bee", "dog"))
+    with pytest.raises(InvalidArgument) as caught:
+        main(run)
+    (violation,) = caught.value.violations
+    assert violation.field == 'job.parameters["classes"]'
+    assert "in this order" in violation.description
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,15 @@ def test_weights_that_hold_code_are_refused(tmp_path: Path) -> None:
         located(str(saved(tmp_path / "model", "pytorch_model.bin")), "encoder")
 
 
+def test_quantised_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small_model").mkdir()
+    (tmp_path / "small_model" / "small.Q4_1.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(tmp_path)
+    for where in ("small-model", str(tmp_path / "small_model")):
+        with pytest.raises(InvalidArgument, match=r"it has small\.Q4_1\.gguf, whose quantised weights"):
+            located(where, "model")
+
+
 def test_the_digest_tells_other_weights(tmp_path: Path) -> None:
     one, other = saved(tmp_path / "one"), saved(tmp_path / "other")
     assert digest(one) == digest(other)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.kit.errors import InvalidArgument
-from services.trainer.recipes.recommendation.interactions import UNKNOWN, Interactions, check_size, had, ids_of
+from services.trainer.recipes.recommendation.interactions import UNKNOWN, Interactions, check_cells, had, ids_of
 
 
 def test_ids_are_numbered_in_order_and_strangers_get_the_number_of_nobody() -> None:
@@ -33,4 +33,4 @@ def test_what_users_had_is_a_table_and_nobody_had_nothing() -> None:
 
 def test_a_table_that_is_too_large_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="set mask to false"):
-        check_size(1_000_000, 1_000)
+        check_cells(1_000_000, 1_000)

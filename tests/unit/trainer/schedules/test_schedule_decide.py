@@ -147,6 +147,17 @@ def test_what_is_queued_waits_while_paused() -> None:
     assert len(_one(tr.resume(paused, NOW + 60), NOW + 61).starts) == 1
 
 
+def test_what_waits_for_the_end_of_a_pause_is_in_nobody_s_way() -> None:
+    queued = _one(schedule("queue", NOW - 1, **HOURLY), NOW, running={"nightly": ("p1",)}).after
+    paused = tr.pause(queued, "ann")
+    asked = _one(tr.ask(paused, "r1", "bob", NOW + 60), NOW + 60)
+    assert [(p.fire, p.owner) for p in asked.starts] == [("manual r1", "bob")]
+    behind = _one(tr.ask(paused, "r2", "bob", NOW + 60), NOW + 60, running={"nightly": ("p2",)})
+    assert _outcomes(behind) == ["queued"]
+    resumed = tr.resume(asked.after, NOW + 90)
+    assert [p.fire for p in _one(resumed, NOW + 91).starts] == ["cron 2026-06-01T12:00:00Z"]
+
+
 # --- manual
 
 
@@ -217,6 +228,22 @@ def test_other_data_by_another_wish_is_no_change() -> None:
     job = wish.plan.job.model_copy(update={"data": ()})
     moved = tr.change(kept, wish.model_copy(update={"plan": wish.plan.model_copy(update={"job": job})}), NOW)
     assert not _one(moved, NOW, data=_data("b")).fires
+
+
+def test_data_that_has_changed_is_news_whatever_else_is_wished() -> None:
+    kept = _one(schedule(kind="data", settle=600), NOW, data=_data("a")).after
+    changing = _one(kept, NOW + 10, data=_data("b")).after
+    sooner = tr.change(changing, spec(kind="data", settle=60), NOW + 20)
+    assert [p.fire for p in _one(sooner, NOW + 70, data=_data("b")).starts] == ["data 1"]
+
+
+def test_due_times_count_whatever_else_is_wished() -> None:
+    kept = schedule("queue", NOW - 1, **HOURLY)
+    other = spec("skip", **HOURLY)
+    job = other.plan.job.model_copy(update={"data": ()})
+    moved = tr.change(kept, other.model_copy(update={"plan": other.plan.model_copy(update={"job": job})}), NOW + 0.5)
+    assert len(_one(moved, NOW + 1).starts) == 1
+    assert not decide([tr.change(kept, spec(kind="cron", expression="30 * * * *"), NOW + 0.5)], Seen(NOW + 1))
 
 
 def test_a_job_without_data_has_none_to_wait_for() -> None:

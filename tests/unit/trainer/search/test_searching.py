@@ -16,7 +16,7 @@ from bmase.training import Batch, Product, Run, Saved, Source
 
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.search import Wish, take
-from services.trainer.search.searching import EVIDENCE, Search, search, train
+from services.trainer.search.searching import EVIDENCE, Search, train
 from services.trainer.search.together import Alone
 from services.trainer.search.trials import State
 
@@ -112,6 +112,17 @@ def test_the_best_parameters_train_the_product(tmp_path: Path) -> None:
     assert len(run.series("val_loss")) == 6
 
 
+def test_only_the_last_training_makes_a_product_that_is_kept(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def noting(run: Run) -> None:
+        asked.append(run.final)
+        main(run)
+
+    train(ToyRun(tmp_path), noting, wish(trials=3))
+    assert asked == [False] * 3 + [True]
+
+
 def test_what_is_told(whole: ToyRun) -> None:
     run = whole
     assert run.reports[0] == (1, 4, "trial.1", {"trial.1.val_loss": run.reports[0][3]["trial.1.val_loss"]})
@@ -200,7 +211,7 @@ def test_another_seed_searches_elsewhere_and_the_same_one_does_not(tmp_path: Pat
     def found(name: str, seed: int) -> Any:
         run = ToyRun(tmp_path / name)
         run.seed = seed
-        return search(run, main, wish())
+        return Search(run, main, wish(), Alone()).run()
 
     assert found("a", 1) == found("b", 1)
     assert found("c", 1)["rate"] != found("d", 2)["rate"]
@@ -210,7 +221,7 @@ def test_maximising_takes_the_largest(tmp_path: Path) -> None:
     def upside(run: Run) -> None:
         run.report(1, score=-loss(run.parameters, 0))
 
-    best = search(ToyRun(tmp_path), upside, wish(metric="score", direction="maximize", trials=20))
+    best = Search(ToyRun(tmp_path), upside, wish(metric="score", direction="maximize", trials=20), Alone()).run()
     assert best["shape"] == [2, 2]
     assert best["steps"] == 6
 
