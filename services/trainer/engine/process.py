@@ -20,8 +20,16 @@ _ROOT = Path(__file__).resolve().parents[3]
 class Process:
     """One driver. `mark` is in the environment of everything that it starts."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], mark: str, *, has_lock: bool = False) -> None:
-        self._folder, self._mark = folder, mark
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        mark: str,
+        python: str = sys.executable,
+        *,
+        has_lock: bool = False,
+    ) -> None:
+        self._folder, self._mark, self._python = folder, mark, python
         self._module = "services.trainer.engine." + ("locked" if has_lock else "driver")
         path = os.pathsep.join([str(_ROOT), str(_ROOT / "sdk"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self._environment = {**inherited.environment(), "PYTHONPATH": path, **environment, marks.MARK: mark}
@@ -59,7 +67,7 @@ class Process:
     async def _started(self, writing: int) -> asyncio.subprocess.Process:
         with (self._folder / "driver.log").open("wb") as log:
             return await asyncio.create_subprocess_exec(
-                sys.executable,
+                self._python,
                 "-m",
                 self._module,
                 str(self._folder),

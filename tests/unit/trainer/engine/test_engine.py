@@ -127,7 +127,7 @@ class Driver:
     says: ClassVar[list[Said]] = []
     told: ClassVar[list[Go]] = []
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.over = False
 
     async def said(self) -> AsyncIterator[Said]:
