@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import shutil
 import sys
 import tarfile
 import time
@@ -17,7 +19,7 @@ from onnx import TensorProto, helper
 
 from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import calling, cases, inherited, packing
-from services.trainer.engine.assignment import unpack_bundle
+from services.trainer.engine.assignment import Assignments, unpack_bundle
 from services.trainer.engine.attempt import Failed, Logged, Measured, Progressed, Said, read_line, write_line
 from services.trainer.engine.model import BATCH, OnnxModel, joined
 from services.trainer.engine.run import _Pace
@@ -84,6 +86,45 @@ def test_a_bundle_is_a_tar_or_a_zip_and_nothing_else(tmp_path: Path) -> None:
     packed.write_bytes(b"neither")
     with pytest.raises(DomainError, match=r"no \.tar\.gz or \.zip"):
         unpack_bundle(packed, tmp_path / "again")
+
+
+def test_a_bundle_that_cannot_be_opened_is_the_callers_fault_and_a_full_disk_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "bundle"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("train.py", "x = 1")
+    content = bytearray(packed.read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + flags] |= 1  # it has a password
+    packed.write_bytes(content)
+    with pytest.raises(DomainError, match="bundle"):
+        unpack_bundle(packed, tmp_path / "code")
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("train.py"), io.BytesIO())
+    monkeypatch.setattr(shutil, "copyfileobj", _no_room)
+    with pytest.raises(OSError, match="No space left"):
+        unpack_bundle(packed, tmp_path / "again")
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.anyio
+async def test_what_attempts_of_a_killed_trainer_have_left_is_removed(tmp_path: Path) -> None:
+    made = Assignments(None, tmp_path / "attempts", "file:///b", 1.0)  # type: ignore[arg-type]
+    await made.clear()  # there is nothing yet
+    for job, number in (("a", 1), ("a", 2), ("b", 1)):
+        made.folder(job, number).mkdir(parents=True)
+        (made.folder(job, number) / "product.tar").write_bytes(b"large")
+    (tmp_path / "attempts" / "packages.json").write_text("{}")
+    await made.leave("a", 1)
+    assert sorted(path.name for path in (tmp_path / "attempts" / "a").iterdir()) == ["2"]
+    await made.leave("a", 2)
+    assert not (tmp_path / "attempts" / "a").exists()
+    await made.clear()
+    assert [path.name for path in (tmp_path / "attempts").iterdir()] == ["packages.json"]
 
 
 def test_what_a_driver_says_is_read_as_it_was_said() -> None:
