@@ -20,6 +20,7 @@ E2E_JOBS ?= 2
 
 # Not a part of `make test`, which is to end within half an hour.
 LONG := tests/integration/trainer/recipes tests/integration/trainer/lock/test_on_ray.py \
+	tests/integration/trainer/reproduce/test_as_a_job.py tests/integration/trainer/reproduce/test_training.py \
 	tests/e2e/test_closed_loop.py tests/e2e/test_cluster.py
 
 # Jobs take all there is of two cores: beside them, tests of faults would see these late.

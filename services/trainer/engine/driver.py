@@ -103,7 +103,7 @@ class Driver:
         from services.trainer.engine import onray  # noqa: PLC0415  Ray only where it is used
 
         sent = bundle.send(self._attempt, self._blobs, self._folder)
-        outcome = onray.train(sent, manifests, self._folder, self.listen)
+        outcome = onray.train(sent, manifests, self.listen)
         if outcome.failed is not None:
             raise CodeFailedError(outcome.failed)
         assert outcome.product is not None

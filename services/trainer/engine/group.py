@@ -72,8 +72,8 @@ class Mailbox:
 class Worker:
     """One process of the group."""
 
-    def __init__(self, attempt: Attempt, rank: int, mailbox: Any, near: Path) -> None:
-        self._attempt, self._rank, self._mailbox, self._near = attempt, rank, mailbox, near
+    def __init__(self, attempt: Attempt, rank: int, mailbox: Any) -> None:
+        self._attempt, self._rank, self._mailbox = attempt, rank, mailbox
 
     def node(self) -> str:
         """Where it is, by Ray's id."""
@@ -88,9 +88,7 @@ class Worker:
 
     def work(self, manifests: Mapping[str, Manifest], meet: str) -> Outcome:
         """The job's code, to its end."""
-        # Where the driver's folder can be seen it is below that, which goes with the attempt however the worker ends.
-        near = self._near / "workers" if self._near.is_dir() else None
-        with scratch(near) as folder:
+        with scratch() as folder:
             try:
                 bundle.receive(self._attempt, Blobs(self._attempt.blobs), folder)
             except DomainError as error:
@@ -146,8 +144,8 @@ def _joined(meet: str, rank: int, workers: int, *, gpus: bool) -> Callable[[int]
 class Group:
     """The workers of one attempt. Leave it and they are gone."""
 
-    def __init__(self, attempt: Attempt, environment: Mapping[str, str], folder: Path) -> None:
-        self._attempt, self._folder = attempt, folder
+    def __init__(self, attempt: Attempt, environment: Mapping[str, str]) -> None:
+        self._attempt = attempt
         self._environment = dict(environment)
 
     def __enter__(self) -> Group:
@@ -168,7 +166,7 @@ class Group:
         self._workers: list[Any] = [
             ray.remote(Worker)
             .options(**options, scheduling_strategy=PlacementGroupSchedulingStrategy(self._placed, rank))
-            .remote(self._attempt, rank, self._mailbox, self._folder)
+            .remote(self._attempt, rank, self._mailbox)
             for rank in range(spec.workers)
         ]
         return self

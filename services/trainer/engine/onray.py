@@ -21,9 +21,7 @@ from services.trainer.jobs.state import Cause
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def train(
-    attempt: Attempt, manifests: Mapping[str, Manifest], folder: Path, listen: Callable[[Sequence[Said]], None]
-) -> Outcome:
+def train(attempt: Attempt, manifests: Mapping[str, Manifest], listen: Callable[[Sequence[Said]], None]) -> Outcome:
     """The outcome of the group's work; a cluster that cannot be reached is a loss, not a fault of the job."""
     if problem := refusal(attempt.address):
         return _lost(f"Ray cannot be reached at {attempt.address}: {problem}")
@@ -39,7 +37,7 @@ def train(
     except (RuntimeError, OSError, RayError) as error:
         return _lost(f"Ray cannot be reached at {attempt.address}: {' '.join(str(error).split())[:300]}")
     try:
-        with Group(attempt, _environment(attempt), folder) as group:
+        with Group(attempt, _environment(attempt)) as group:
             return group.work(manifests, listen)
     except NodeGoneError as error:
         return Outcome(failed=Failed(cause=Cause.NODE_LOST, message=str(error)))

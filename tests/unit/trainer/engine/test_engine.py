@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ class Assignments:
     def folder(self, _job: str, _number: int) -> Path:
         return self._folder
 
-    async def prepare(self, _job: Job, _number: int, _address: str) -> Path:
+    async def prepare(self, _job: Job, _number: int, _address: str, _nodes: Mapping[str, int]) -> Path:
         if self.errors:
             raise self.errors.pop(0)
         return self._folder

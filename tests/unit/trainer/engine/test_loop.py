@@ -55,6 +55,8 @@ class Engine:
     def alive(self) -> frozenset[tuple[str, int]]:
         return frozenset()
 
+    silence = ""
+
 
 async def test_a_store_that_is_silent_when_the_lead_comes_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "NAP", 0.0)
