@@ -69,7 +69,8 @@ def plain(value: Any, where: str = "state") -> Any:
     if isinstance(value, Mapping):
         return {_key(key, where): plain(each, f"{where}[{key!r}]") for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(plain(each, f"{where}[{place}]") for place, each in enumerate(value))
+        kind = tuple if isinstance(value, tuple) else list  # classes of users would be refused when it is read
+        return kind(plain(each, f"{where}[{place}]") for place, each in enumerate(value))
     if isinstance(value, _torch().Tensor):
         return value.detach().cpu()
     raise TypeError(f"{where} is of type {type(value).__name__}: a checkpoint holds tensors, arrays and plain values")

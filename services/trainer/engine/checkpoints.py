@@ -25,7 +25,7 @@ def copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [copied(item) for item in value]
+        return (tuple if isinstance(value, tuple) else list)(copied(item) for item in value)
     if hasattr(value, "copy") and type(value).__module__ == "numpy":
         return value.copy()
     return value

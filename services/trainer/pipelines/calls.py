@@ -10,7 +10,7 @@ from bmase.gateway.v1 import route_pb2
 from bmase.gateway.v1.route_pb2_grpc import RouteServiceStub
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError, from_rpc_error
+from services.kit.errors import DomainError, translated
 
 CALL_SECONDS = 10.0
 Answer = TypeVar("Answer")
@@ -21,8 +21,7 @@ async def answered(service: str, call: Awaitable[Answer]) -> Answer:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        known = from_rpc_error(error)
-        raise known or _silent(service, error) from error
+        raise translated(error, service) from error
 
 
 async def found(service: str, call: Awaitable[Answer], *missing: Reason) -> Answer | None:
@@ -40,8 +39,3 @@ async def has_traffic(routes: RouteServiceStub, model: str) -> frozenset[int] | 
     call = routes.GetRoute(route_pb2.GetRouteRequest(name=f"routes/{model}"), timeout=CALL_SECONDS)
     route = await found("gateway", call, Reason.ROUTE_NOT_FOUND)
     return None if route is None else frozenset(each.version for each in route.versions if each.weight)
-
-
-def _silent(service: str, error: grpc.aio.AioRpcError) -> DomainError:
-    words = f"the {service} does not answer ({error.code().name.lower()})"
-    return DomainError(Reason.SERVICE_UNAVAILABLE, words, hint=f"Check that the {service} runs (bmase status).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,11 +13,17 @@ import torch
 from bmase.training import checkpoints
 
 
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
 def test_what_is_given_comes_back(tmp_path: Path) -> None:
     state = {
         "weights": OrderedDict(a=torch.ones(2, dtype=torch.bfloat16), b=torch.nn.Parameter(torch.zeros(3))),
         "order": np.arange(4, dtype=np.uint16),
         "plain": [1, 2.5, None, True, "text", b"bytes", (np.float32(0.5), np.int64(3))],
+        "named": Point(1, 2),
         7: {"empty": {}},
     }
     checkpoints.write(tmp_path, 12, state)
@@ -29,6 +35,7 @@ def test_what_is_given_comes_back(tmp_path: Path) -> None:
     assert saved.state["order"].dtype == np.uint16
     assert saved.state["order"].tolist() == [0, 1, 2, 3]
     assert saved.state["plain"] == [1, 2.5, None, True, "text", b"bytes", (0.5, 3)]
+    assert saved.state["named"] == (1, 2)
     assert saved.state[7] == {"empty": {}}  # type: ignore[index]
 
 

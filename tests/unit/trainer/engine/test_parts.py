@@ -21,6 +21,7 @@ from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.engine import calling, cases, inherited, packing
 from services.trainer.engine.assignment import Assignments, unpack_bundle
 from services.trainer.engine.attempt import Failed, Logged, Measured, Progressed, Said, read_line, write_line
+from services.trainer.engine.checkpoints import copied
 from services.trainer.engine.model import BATCH, OnnxModel, joined
 from services.trainer.engine.run import _Pace
 from services.trainer.engine.telling import Teller, told
@@ -253,3 +254,13 @@ def test_answers_of_unlike_lengths_are_filled_up() -> None:
     found = joined([{"y": np.ones((1, 2, 3))}, {"y": np.ones((2, 4, 3))}])
     assert found["y"].shape == (3, 4, 3)
     assert found["y"][0, 2:].sum() == 0
+
+
+def test_what_a_checkpoint_holds_has_the_kinds_that_it_was_given() -> None:
+    """`random.setstate`, for one, takes tuples only."""
+    order = np.arange(3)
+    state = {"random": (3, (1, 2), None), "list": [1, {"order": order}]}
+    kept = copied(state)
+    order += 1
+    assert kept["random"] == (3, (1, 2), None)
+    assert kept["list"][1]["order"].tolist() == [0, 1, 2]
