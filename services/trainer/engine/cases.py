@@ -53,7 +53,7 @@ def answers(product: Product, asked: Cases, outputs: Arrays) -> Answers:
 
 def _labels(product: Product, rows: Batch) -> np.ndarray:
     """Numbers that are no names of classes are the classes' places, as those of pictures in folders are."""
-    column = _column(rows, product.target)
+    column = _whole(_column(rows, product.target))
     places = {name: at for at, name in enumerate(product.classes)}
     found = np.array([places.get(_text(value), -1) for value in column], np.int64)
     if column.dtype.kind in "biu" and (found < 0).all():
@@ -62,6 +62,13 @@ def _labels(product: Product, rows: Batch) -> np.ndarray:
         unknown = _text(column[int(np.argmax(found < 0))])
         raise InvalidArgument([Violation("data", f"has the class {unknown!r}, which the model does not know")])
     return found
+
+
+def _whole(column: np.ndarray) -> np.ndarray:
+    """Tables with gaps have whole numbers as fractions, 1.0 for 1; recipes take them."""
+    if column.dtype.kind != "f" or not (np.isfinite(column) & (column == np.rint(column))).all():
+        return column
+    return column.astype(np.int64)
 
 
 def _text(value: object) -> str:

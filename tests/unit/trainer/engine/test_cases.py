@@ -25,6 +25,8 @@ def labels(values: list[object], classes: tuple[str, ...]) -> list[int]:
         ([2, 0], (), [2, 0]),
         ([1, 0], ("0", "1"), [1, 0]),
         ([7, 3], ("3", "7"), [1, 0]),
+        ([1.0, 0.0], (), [1, 0]),
+        ([7.0, 3.0], ("3", "7"), [1, 0]),
         (["sky", "grass"], ("grass", "sky"), [1, 0]),
         ([1, 0], ("grass", "sky"), [1, 0]),
     ],
@@ -33,7 +35,9 @@ def test_a_value_is_a_name_or_a_place(values: list[object], classes: tuple[str, 
     assert labels(values, classes) == places
 
 
-@pytest.mark.parametrize(("values", "classes"), [(["sea"], ("grass", "sky")), ([3, 5], ("3", "7")), (["a"], ())])
+@pytest.mark.parametrize(
+    ("values", "classes"), [(["sea"], ("grass", "sky")), ([3, 5], ("3", "7")), (["a"], ()), ([0.5], ())]
+)
 def test_what_the_model_does_not_know_is_refused(values: list[object], classes: tuple[str, ...]) -> None:
     with pytest.raises(InvalidArgument, match="does not know"):
         labels(values, classes)
