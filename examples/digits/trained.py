@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bmase import Client, NotFound
+from bmase import Client
+from bmase.errors import NotFound
 from bmase.registry.v1 import registry_pb2
 from rich.console import Console
 from rich.table import Table
