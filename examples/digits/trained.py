@@ -34,7 +34,10 @@ class TrainedHere:
         self._folder.mkdir(parents=True, exist_ok=True)
         version = self._trained(split)
         self._show_evaluation(version)
-        self._bmase("deploy", MODEL, str(version.number))
+        if version.number in {deployment.version for deployment in self._client.deployments.list(MODEL)}:
+            self._client.deployments.wait(MODEL, version.number)
+        else:
+            self._bmase("deploy", MODEL, str(version.number))
         self._explainer(split, version)
         why = self._folder / "why.png"
         self._bmase("explain", MODEL, "--image", str(png), "--picture", str(why), "--limit", "3")
