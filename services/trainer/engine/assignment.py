@@ -130,7 +130,6 @@ class Assignments:
 
 async def look_at(spec: Spec, registry: Registry) -> None:
     """Before a job is made: the lock that it names is there and fits, or the error says why not."""
-    locks.may_have_one(spec)
     if spec.environment_digest is not None:
         await lock_of(spec.environment_digest, registry)
 
