@@ -16,8 +16,8 @@ from bmase.training import Product
 
 from services.kit.errors import DomainError
 from services.trainer.engine.archives import extract
+from services.trainer.recipes.recipe import PRODUCT
 
-PRODUCT = "product.json"
 MODEL, EVIDENCE = "model", "evidence"
 
 

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.reproduce.tolerance import Tolerance
 
+PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
+
 
 class Place(StrEnum):
     """Where a recipe is run."""

@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.ensembles.adapt import Columns
 from services.trainer.ensembles.graphs import Port
+from services.trainer.recipes.recipe import PRODUCT
 
-PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
 MOST_NAMED = 8
 
 _ONE_OR_MORE = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
