@@ -108,7 +108,7 @@ def test_the_wrong_offset_is_refused_with_the_right_one(stub: Any) -> None:
 def test_altered_bytes_are_refused_and_forgotten(stub: Any) -> None:
     raw = os.urandom(2 * MIB)
     upload = start(stub, raw)
-    altered = raw[:MIB] + b"\0" + raw[MIB + 1 :]
+    altered = raw[:MIB] + bytes([raw[MIB] ^ 1]) + raw[MIB + 1 :]
     failed = refusal(lambda: stub.WriteArtefact(pieces(upload, altered)))
     assert (failed.code, failed.reason) == ("FAILED_PRECONDITION", "DIGEST_MISMATCH")
     assert (
