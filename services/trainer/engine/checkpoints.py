@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,15 @@ def copied(value: Any) -> Any:
 
 
 class Writer:
-    """Writes one at a time; of those that come meanwhile the latest. The first error is raised by what comes next."""
+    """Writes one at a time; of those that come meanwhile the latest. The first error is raised by what comes next.
+
+    `seconds` is how long the last one took, from the call until it was kept.
+    """
 
     def __init__(self, blobs: Blobs, prefix: str, folder: Path, done: Done) -> None:
         self._blobs, self._prefix, self._folder, self._done = blobs, prefix, folder, done
-        self._next: tuple[int, Any] | None = None
+        self.seconds = 0.0
+        self._next: tuple[int, Any, float] | None = None
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._closed = False
@@ -44,10 +49,11 @@ class Writer:
 
     def put(self, step: int, state: Mapping[str, Any]) -> None:
         """Returns when the state is copied."""
+        began = time.monotonic()
         kept = copied(state)
         with self._changed:
             self._raise()
-            self._next = (step, kept)
+            self._next = (step, kept, began)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
                 self._thread.start()
@@ -73,12 +79,13 @@ class Writer:
                     self._changed.wait()
                 if self._next is None:
                     return
-                (step, state), self._next = self._next, None
+                (step, state, began), self._next = self._next, None
             try:
                 self._done(self._write(step, state))
             except BaseException as error:
                 self._error = error
                 return
+            self.seconds = time.monotonic() - began
 
     def _write(self, step: int, state: Any) -> Kept:
         import torch  # noqa: PLC0415  only who keeps checkpoints needs it

@@ -22,14 +22,13 @@ from services.trainer.engine import packing
 from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Logged, Measured, Progressed, Said, Step
 from services.trainer.engine.blobs import Blobs, patiently
 from services.trainer.engine.checkpoints import Writer, read
+from services.trainer.engine.pace import Agree, Pace
 from services.trainer.jobs.state import legible
 from services.trainer.reproduce.observe import splits_of
 
 _DAMAGED = frozenset({Reason.ARTEFACT_NOT_FOUND, Reason.DIGEST_MISMATCH})
 _STEP: TypeAdapter[int] = TypeAdapter(Step)
 ALL_FOR_TRAINING = Splits(train=1, validation=0, test=0)
-# All workers learn from the first how many steps lie between two checkpoints.
-Agree = Callable[[int], int]
 
 
 class JobRun(Run):
@@ -55,7 +54,7 @@ class JobRun(Run):
         self._files: dict[str, tuple[Path, ...]] = {}
         prefix = f"jobs/{attempt.job}/checkpoints/{attempt.number}-"
         self._writer = Writer(self._blobs, prefix, folder, lambda kept: tell(Checkpointed(kept=kept)))
-        self._pace = _Pace(attempt.checkpoint_seconds, agree)
+        self._pace = Pace(attempt.checkpoint_seconds, agree, lambda: self._writer.seconds)
 
     # --- data
 
@@ -122,7 +121,7 @@ class JobRun(Run):
     # --- state
 
     def due(self, step: int) -> bool:
-        return self._pace.due(step)
+        return self._pace.due()
 
     def checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
         _STEP.validate_python(step)
@@ -202,27 +201,3 @@ def _thinned(batches: Iterator[Batch], every: int, most: int | None) -> Iterator
         yield some
         if most is not None and taken >= most:
             return
-
-
-class _Pace:
-    """When checkpoints are due: by rank 0's clock, but told in steps, as workers must not wait for each other's clocks.
-
-    The steps are agreed on at the first, second, fourth, eighth ... question and after each checkpoint.
-    """
-
-    def __init__(self, seconds: float, agree: Agree) -> None:
-        self._seconds, self._agree = seconds, agree
-        self._asked, self._since = 0, 0
-        self._steps = 0
-        self._began = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        self._asked += 1
-        self._since += 1
-        if self._steps == 0 or self._asked & (self._asked - 1) == 0:
-            each = (time.monotonic() - self._began) / self._asked
-            self._steps = self._agree(max(1, int(self._seconds / max(each, 1e-6))))
-        if self._since < self._steps:
-            return False
-        self._since, self._steps = 0, 0
-        return True

@@ -23,7 +23,6 @@ from services.trainer.engine.assignment import Assignments, unpack_bundle
 from services.trainer.engine.attempt import Failed, Logged, Measured, Progressed, Said, read_line, write_line
 from services.trainer.engine.checkpoints import copied
 from services.trainer.engine.model import BATCH, OnnxModel, joined
-from services.trainer.engine.run import _Pace
 from services.trainer.engine.telling import Teller, told
 from services.trainer.jobs.state import Cause
 
@@ -162,29 +161,6 @@ def test_lines_that_are_printed_are_told_whole_and_of_progress_the_last_word() -
     progress = [each.step for each in sent if isinstance(each, Progressed)]
     assert progress[-1] == 99
     assert len(progress) < 20
-
-
-def test_all_workers_keep_checkpoints_at_the_same_steps_whatever_their_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    agreed: list[int] = []
-
-    def lead(steps: int) -> int:
-        agreed.append(steps)
-        return steps
-
-    first = _Pace(10.0, lead)
-    follower = _Pace(10.0, lambda _steps: agreed[-1])
-    found = []
-    for step in range(1, 101):
-        now[0] += 0.5
-        due = first.due(step)
-        assert follower.due(step) == due
-        if due:
-            found.append(step)
-    assert found
-    gaps = np.diff([0, *found])
-    assert set(gaps) <= {19, 20, 21}
 
 
 def test_an_error_is_told_with_where_in_the_users_code_it_happened(tmp_path: Path) -> None:
