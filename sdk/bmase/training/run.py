@@ -112,7 +112,7 @@ class Run(ABC):
 
     @abstractmethod
     def resume(self) -> Saved | None:
-        """The last checkpoint; None at the first start."""
+        """The last checkpoint that all workers can read, asked by all of them alike; None at the first start."""
 
     # --- telling
 

@@ -121,24 +121,24 @@ class Worker:
         workers = self._attempt.spec.resources.workers
         if workers == 1:
             return JobRun(self._attempt, manifests, folder, tell)
-        agree = _joined(meet, self._rank, workers, gpus=self._attempt.spec.resources.gpus > 0)
-        return JobRun(self._attempt, manifests, folder, tell, rank=self._rank, world_size=workers, agree=agree)
+        least = _joined(meet, self._rank, workers, gpus=self._attempt.spec.resources.gpus > 0)
+        return JobRun(self._attempt, manifests, folder, tell, rank=self._rank, world_size=workers, least=least)
 
 
 def _joined(meet: str, rank: int, workers: int, *, gpus: bool) -> Callable[[int], int]:
-    """This process is one of the group from now on; gives how rank 0's number is made known to all."""
+    """This process is one of the group from now on; gives how all learn the least of what each has named."""
     import torch  # noqa: PLC0415  one worker alone may have no torch
     from torch import distributed  # noqa: PLC0415
 
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     distributed.init_process_group(backend, init_method=meet, rank=rank, world_size=workers)
 
-    def agree(number: int) -> int:
+    def least(number: int) -> int:
         shared = torch.tensor([number])
-        distributed.broadcast(shared, 0)
+        distributed.all_reduce(shared, distributed.ReduceOp.MIN)
         return int(shared)
 
-    return agree
+    return least
 
 
 class Group:

@@ -1,12 +1,17 @@
-"""When checkpoints are due: by the first worker's clock, told in steps, as workers must not wait for each other."""
+"""When checkpoints are due: by the workers' clocks, told in steps, as workers must not wait for each other's clocks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# All workers learn from the first how many steps lie between two checkpoints.
-Agree = Callable[[int], int]
+# All workers call it alike and learn the least of the numbers that they have named.
+Least = Callable[[int], int]
+
+
+def alone(number: int) -> int:
+    """Of one worker."""
+    return number
 
 
 class Pace:
@@ -22,11 +27,11 @@ class Pace:
     def __init__(
         self,
         seconds: float,
-        agree: Agree,
+        least: Least,
         writing: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._seconds, self._agree, self._writing, self._clock = seconds, agree, writing, clock
+        self._seconds, self._least, self._writing, self._clock = seconds, least, writing, clock
         self._since, self._steps = 0, 0
         self._began = clock()
 
@@ -36,7 +41,7 @@ class Pace:
         if self._since & (self._since - 1) == 0:
             each = (self._clock() - self._began) / self._since
             left = self._seconds - min(self._writing(), self._seconds / 2)
-            self._steps = self._agree(max(1, int(left / max(each, 1e-6))))
+            self._steps = self._least(max(1, int(left / max(each, 1e-6))))
         if self._since < self._steps:
             return False
         self._since = 0

@@ -22,7 +22,7 @@ from services.trainer.engine import packing
 from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Logged, Measured, Progressed, Said, Step
 from services.trainer.engine.blobs import Blobs, patiently
 from services.trainer.engine.checkpoints import Writer, read
-from services.trainer.engine.pace import Agree, Pace
+from services.trainer.engine.pace import Least, Pace, alone
 from services.trainer.jobs.state import legible
 from services.trainer.reproduce.observe import splits_of
 
@@ -43,7 +43,7 @@ class JobRun(Run):
         *,
         rank: int = 0,
         world_size: int = 1,
-        agree: Agree = lambda steps: steps,
+        least: Least = alone,
     ) -> None:
         self.parameters, self.seed, self.threads = attempt.parameters, attempt.spec.seed, attempt.threads
         self.rank, self.world_size, self.folder = rank, world_size, folder
@@ -54,7 +54,8 @@ class JobRun(Run):
         self._files: dict[str, tuple[Path, ...]] = {}
         prefix = f"jobs/{attempt.job}/checkpoints/{attempt.number}-"
         self._writer = Writer(self._blobs, prefix, folder, lambda kept: tell(Checkpointed(kept=kept)))
-        self._pace = Pace(attempt.checkpoint_seconds, agree, lambda: self._writer.seconds)
+        self._least = least
+        self._pace = Pace(attempt.checkpoint_seconds, least, lambda: self._writer.seconds)
 
     # --- data
 
@@ -129,20 +130,27 @@ class JobRun(Run):
             self._writer.put(step, state)
 
     def resume(self) -> Saved | None:
-        """From the latest checkpoint that is whole; the error of the latest when none is."""
+        """From the latest checkpoint that is whole for every worker; the error of the latest when none is."""
         damage: DomainError | None = None
         for kept in self._attempt.checkpoints:
-            try:
-                return Saved(kept.step, read(self._blobs, kept, self.folder))
-            except DomainError as error:
-                if error.reason not in _DAMAGED:
-                    raise
-                damage = damage or error
-                text = legible(f"the checkpoint of step {kept.step} cannot be used: {error.message}")
-                self._tell(Logged(time=time.time(), text=text, worker=self.rank, stderr=True))
+            saved, error = self._read(kept)
+            if self._least(int(saved is not None)):
+                return saved
+            damage = damage or error or DomainError(Reason.DIGEST_MISMATCH, f"another worker cannot read {kept.key}")
         if damage is not None:
             raise damage
         return None
+
+    def _read(self, kept: Kept) -> tuple[Saved | None, DomainError | None]:
+        """What is kept there, or what is wrong with it."""
+        try:
+            return Saved(kept.step, read(self._blobs, kept, self.folder)), None
+        except DomainError as error:
+            if error.reason not in _DAMAGED:
+                raise
+            text = legible(f"the checkpoint of step {kept.step} cannot be used: {error.message}")
+            self._tell(Logged(time=time.time(), text=text, worker=self.rank, stderr=True))
+            return None, error
 
     # --- telling
 

@@ -22,6 +22,7 @@ from services.trainer.engine import packing, sources
 from services.trainer.engine.attempt import Attempt, Checkpointed, Kept, Logged, Said
 from services.trainer.engine.blobs import Blobs
 from services.trainer.engine.calling import CodeFailedError, call, failure
+from services.trainer.engine.pace import Least, alone
 from services.trainer.engine.run import JobRun, _thinned, table
 from services.trainer.engine.telling import told
 from services.trainer.jobs.events import LONGEST_LINE
@@ -32,11 +33,13 @@ from tests.unit.trainer.jobs.jobs import spec
 SILENT = DomainError(Reason.STORE_UNAVAILABLE, "the store does not answer")
 
 
-def made(tmp_path: Path, said: list[Said], *, main: str = "a:b", sources: Any = None, **fields: Any) -> JobRun:
+def made(
+    tmp_path: Path, said: list[Said], *, main: str = "a:b", sources: Any = None, least: Least = alone, **fields: Any
+) -> JobRun:
     attempt = attempted(tmp_path, main, **fields)
     folder = tmp_path / "worker"
     folder.mkdir(exist_ok=True)
-    return JobRun(attempt, sources or {}, folder, said.append)
+    return JobRun(attempt, sources or {}, folder, said.append, least=least)
 
 
 def attempted(tmp_path: Path, main: str = "a:b", **fields: Any) -> Attempt:
@@ -99,6 +102,28 @@ def test_a_damaged_checkpoint_costs_one_interval_and_not_the_job(tmp_path: Path)
     with pytest.raises(DomainError) as none:
         made(tmp_path, [], checkpoints=(last,)).resume()
     assert none.value.reason is Reason.DIGEST_MISMATCH
+
+
+def test_workers_go_on_from_a_checkpoint_that_is_whole_for_all_of_them(tmp_path: Path) -> None:
+    said: list[Said] = []
+    run = made(tmp_path, said)
+    for step in (5, 6):
+        run.checkpoint(step, {"step": step})
+        while len(said) < step - 4:
+            time.sleep(0.01)
+    run._writer.close()
+    earlier, last = (each.kept for each in said if isinstance(each, Checkpointed))
+    others = iter([0, 1])  # another worker could not read the last one
+
+    def least(number: int) -> int:
+        return min(number, next(others))
+
+    saved = made(tmp_path, [], least=least, checkpoints=(last, earlier)).resume()
+    assert saved is not None
+    assert saved.step == 5
+    others = iter([0])
+    with pytest.raises(DomainError, match="another worker"):
+        made(tmp_path, [], least=least, checkpoints=(last,)).resume()
 
 
 def test_a_silent_store_keeps_training_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
