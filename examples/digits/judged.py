@@ -43,6 +43,11 @@ class Judged:
     requests: int
     harmed: int
 
+    @property
+    def as_promised(self) -> bool:
+        """Whether it became of it what was to become of it."""
+        return self.promoted == self.candidate.good
+
 
 def policy() -> pb.ReleasePolicy:
     """Quick enough to watch; a real one takes its time, which costs nothing when nobody has to look."""

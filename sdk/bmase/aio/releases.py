@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from bmase.aio.wire import Wire
 from bmase.core import monitoring, releases
+from bmase.errors import TimedOut
 from bmase.monitor.v1 import monitor_pb2
 from bmase.patcher.v1 import release_pb2 as pb
 
@@ -42,13 +43,19 @@ class Releases:
         decided: bool = True,
         timeout: float | None = None,
     ) -> pb.Release:
-        """Until all traffic went one way or the other (or, not `decided`, until nothing is left to do)."""
+        """Until all traffic went one way or the other (or, not `decided`, until nothing is left to do).
+
+        TimedOut says how it was seen last.
+        """
         reached = releases.is_decided if decided else releases.is_over
         seen = pb.Release()
-        async for seen in self._wire.follow(releases.follow(release), timeout):
-            progress(seen)
-            if reached(seen):
-                break
+        try:
+            async for seen in self._wire.follow(releases.follow(release), timeout):
+                progress(seen)
+                if reached(seen):
+                    break
+        except TimedOut:
+            raise releases.late(release, seen, timeout) from None
         return seen
 
     async def pause(self, release: str) -> pb.Release:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bmase import names
 from bmase.core.calls import Call, Listing, Watch
 from bmase.core.registry import new_request_id
+from bmase.errors import TimedOut
 from bmase.patcher.v1 import release_pb2 as pb
 
 SERVICE = "/bmase.patcher.v1.ReleaseService/"
@@ -59,6 +60,18 @@ def is_decided(release: pb.Release) -> bool:
 def state_word(release: pb.Release) -> str:
     """The state as a word for people: `stepping`, `rolled back`, ..."""
     return State.Name(release.state).removeprefix("STATE_").lower().replace("_", " ")
+
+
+def late(release: str, seen: pb.Release, timeout: float | None) -> TimedOut:
+    """Time ran out before it came so far; `seen` is how it was seen last."""
+    if not seen.name:
+        return TimedOut(f"after {timeout:g} s nothing was heard of {names.release(release)}")
+    said = f": {seen.message}" if seen.message else ""
+    return TimedOut(
+        f"after {timeout:g} s {seen.name} is still {state_word(seen)}{said}",
+        reason=seen.reason or "DEADLINE_EXCEEDED",
+        hint=f"It goes on by itself: `bmase release watch {names.short(seen.model)}` follows it.",
+    )
 
 
 def pause(release: str) -> Call[pb.Release]:

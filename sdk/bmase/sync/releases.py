@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from bmase.core import monitoring, releases
+from bmase.errors import TimedOut
 from bmase.monitor.v1 import monitor_pb2
 from bmase.patcher.v1 import release_pb2 as pb
 from bmase.sync.wire import Wire
@@ -40,13 +41,19 @@ class Releases:
         decided: bool = True,
         timeout: float | None = None,
     ) -> pb.Release:
-        """Until all traffic went one way or the other (or, not `decided`, until nothing is left to do)."""
+        """Until all traffic went one way or the other (or, not `decided`, until nothing is left to do).
+
+        TimedOut says how it was seen last.
+        """
         reached = releases.is_decided if decided else releases.is_over
         seen = pb.Release()
-        for seen in self._wire.follow(releases.follow(release), timeout):
-            progress(seen)
-            if reached(seen):
-                break
+        try:
+            for seen in self._wire.follow(releases.follow(release), timeout):
+                progress(seen)
+                if reached(seen):
+                    break
+        except TimedOut:
+            raise releases.late(release, seen, timeout) from None
         return seen
 
     def pause(self, release: str) -> pb.Release:
