@@ -52,7 +52,9 @@ class TrainerSettings(ServiceSettings):
     )
     cpus: float = Field(default=0.0, ge=0, description="of this machine that jobs may hold; 0: all")
     memory_bytes: int = Field(default=0, ge=0, description="of this machine that jobs may hold; 0: four fifths")
-    checkpoint_seconds: float = Field(default=30.0, ge=0.1, le=86400, description="between two checkpoints of a job")
+    checkpoint_seconds: float = Field(
+        default=30.0, ge=0.1, le=86400, description="what a job loses at most by a death, at its usual speed"
+    )
     data_poll_seconds: float = Field(
         default=30.0,
         ge=0.1,
