@@ -84,20 +84,20 @@ def _resumed_well(client: Client, name: str, steps: int, cause: pb.Cause) -> Non
 
 
 def test_a_killed_worker_is_replaced_and_the_job_goes_on_from_its_checkpoint(client: Client, code: str) -> None:
-    made = client.jobs.create(jobs.stepper("worker", code, workers=2, steps=120, pause=PAUSE))
+    made = client.jobs.create(jobs.stepper("worker", code, workers=2, steps=80, pause=PAUSE))
     _stepping(client, made)
     os.kill(jobs.pids(client, made.name)[-1], signal.SIGKILL)
-    _resumed_well(client, made.name, 120, pb.CAUSE_WORKER_LOST)
+    _resumed_well(client, made.name, 80, pb.CAUSE_WORKER_LOST)
 
 
 def test_the_trainer_is_killed_and_the_job_goes_on_from_its_checkpoint(suite: Suite, client: Client, code: str) -> None:
-    made = client.jobs.create(jobs.stepper("trainer", code, steps=120, pause=PAUSE))
+    made = client.jobs.create(jobs.stepper("trainer", code, steps=80, pause=PAUSE))
     _stepping(client, made)
     (worker,) = jobs.pids(client, made.name)
     suite.kill("trainer")
     suite.until(lambda: not _alive(worker), "the worker is gone", 60)
     suite.until_ready("trainer", timeout=60)
-    _resumed_well(client, made.name, 120, pb.CAUSE_TRAINER_LOST)
+    _resumed_well(client, made.name, 80, pb.CAUSE_TRAINER_LOST)
 
 
 def test_a_cancelled_job_frees_what_it_held(suite: Suite, client: Client, code: str) -> None:
@@ -195,7 +195,7 @@ def test_missing_code_and_missing_data_name_themselves(client: Client, code: str
 
 
 def test_the_whole_machine_dies_and_the_job_goes_on(suite: Suite, client: Client, code: str) -> None:
-    made = client.jobs.create(jobs.stepper("machine", code, steps=120, pause=PAUSE))
+    made = client.jobs.create(jobs.stepper("machine", code, steps=80, pause=PAUSE))
     _stepping(client, made)
     workers = jobs.pids(client, made.name)
     suite.kill_everything()
