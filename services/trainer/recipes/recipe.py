@@ -20,6 +20,7 @@ from services.trainer.reproduce.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from services.trainer.data import Manifest, Splits
+    from services.trainer.engine.attempt import Attempt
 
 PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
 
@@ -46,6 +47,7 @@ class AloneRun(Run):
     # Set, both of them, by runs whose sources are files.
     _manifests: Mapping[str, Manifest] = MappingProxyType({})
     _splits: Splits
+    _attempt: Attempt  # of runs of the engine
 
     @property
     @abstractmethod
@@ -56,6 +58,11 @@ class AloneRun(Run):
         """The files of a source, and how their rows are parted; None for rows that lie in no files."""
         manifest = self._manifests.get(source)
         return None if manifest is None else (manifest, self._splits)
+
+    @property
+    def snapshots(self) -> str:
+        """The address of the store in which jobs keep data (`--snapshot`); empty where there is none."""
+        return self._attempt.blobs if hasattr(self, "_attempt") else ""
 
 
 class Parameters(BaseModel):
