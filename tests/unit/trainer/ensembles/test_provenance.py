@@ -54,7 +54,7 @@ CLEAN = {
     "more for validation": (trained(splits=Splits(train=0.6, validation=0.3, test=0.1)), used()),
     "what was test is validation here": (trained(splits=Splits(train=0.8, validation=0, test=0.2)), used()),
     "shares that differ by rounding": (
-        trained(splits=Splits(train=0.7, validation=0.1, test=0.2)),
+        trained(splits=Splits(train=0.7, validation=0.25, test=0.05)),
         used(Splits(train=0.7, validation=0.2, test=0.1)),
     ),
     "a key of columns that both have": (
