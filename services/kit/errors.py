@@ -126,6 +126,9 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.ENSEMBLE_NOT_BETTER: Entry(
         _C.FAILED_PRECONDITION, "Untouched rows do not say that the ensemble is better than each of its members."
     ),
+    Reason.ENSEMBLE_CONTAMINATED: Entry(
+        _C.FAILED_PRECONDITION, "A member was trained on rows that are to weigh or to judge the ensemble."
+    ),
     Reason.NO_STABLE_VERSION: Entry(_C.FAILED_PRECONDITION, "No version has the traffic that a release could move."),
     Reason.ROUTE_REJECTED: Entry(_C.FAILED_PRECONDITION, "The gateway refused the route; the last one serves."),
     Reason.SANDBOX_UNAVAILABLE: Entry(_C.FAILED_PRECONDITION, "Processes cannot be confined on this machine."),

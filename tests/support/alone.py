@@ -11,6 +11,7 @@ from bmase.registry.v1 import registry_pb2
 from bmase.training import Batch, Column, Product, Saved, Source
 from bmase.training.run import ALL, DATA, TRAIN
 
+from services.trainer.data import Manifest, Splits
 from services.trainer.recipes.recipe import AloneRun, Material
 
 
@@ -30,6 +31,10 @@ class Alone(AloneRun):
     @property
     def materials(self) -> Sequence[Material]:
         return self._materials
+
+    def lies_in(self, manifest: Manifest, splits: Splits) -> None:
+        """As if the rows were those of files; lineage alone looks at that."""
+        self._manifests, self._splits = {DATA: manifest}, splits
 
     def source(self, name: str = DATA) -> Source:
         first = next(iter(self._parts.values()))

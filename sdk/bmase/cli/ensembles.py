@@ -61,7 +61,10 @@ def create(
         bool, typer.Option("--held-out", help="No member was trained on any of these rows: all of them are used.")
     ] = False,
     method: Annotated[Method, typer.Option(help="One merged file, or members side by side in Triton.")] = Method.ONNX,
-    force: Annotated[bool, typer.Option("--force", help="Make the version also when it is not better.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Make the version also when it is not better, or a member saw these rows."),
+    ] = False,
     min_gain: Annotated[float, typer.Option(min=0, help="What it has to gain, in the loss.")] = 0.0,
     gate: Annotated[
         list[str] | None, typer.Option("--gate", "-g", help="For example: accuracy >= 0.9; may be repeated.")
@@ -102,4 +105,4 @@ def create(
         split=pb.SplitPolicy(validation=HELD_OUT, test=HELD_OUT) if held_out else None,
         labels=parse.pairs(labels, "--label", str),
     )
-    begin(cli, wanted, detach=detach)
+    begin(cli, wanted, detach=detach, logs=True)  # what is not known of members, and the figures of a refusal

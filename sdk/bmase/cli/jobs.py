@@ -129,18 +129,22 @@ def train(
     begin(cli, wanted, detach=detach)
 
 
-def begin(cli: Cli, wanted: Any, *, detach: bool = False) -> None:
-    """Creates the job and follows it to its end; the exit code is 1 when it does not succeed."""
+def begin(cli: Cli, wanted: Any, *, detach: bool = False, logs: bool = False) -> None:
+    """Creates the job and follows it to its end; the exit code is 1 when it does not succeed. `logs`: then says, to
+    people, what its code has printed.
+    """
     made = cli.client.jobs.create(wanted)
     if detach:
         cli.out.done(made, f"job {names.short(made.name)}; follow it with: bmase jobs watch {names.short(made.name)}")
         return
-    follow(cli, made.name)
+    follow(cli, made.name, logs=logs)
 
 
-def follow(cli: Cli, name: str) -> None:
+def follow(cli: Cli, name: str, *, logs: bool = False) -> None:
     """Live until it has ended (or Ctrl-C, which stops nothing but the view)."""
     ended = jobview.follow(cli, name)
+    if logs and not cli.out.as_json:
+        jobview.logs(cli, name, keep_on=False)
     if ended.state != calls.State.STATE_SUCCEEDED:
         raise typer.Exit(1)
 

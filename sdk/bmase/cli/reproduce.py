@@ -9,9 +9,9 @@ import typer
 
 from bmase import names
 from bmase.cli.command import Cli, command
+from bmase.cli.jobs import begin
 from bmase.lazily import lazily
 
-jobview: Any = lazily("bmase.cli.jobview")
 calls: Any = lazily("bmase.core.jobs")
 
 app = typer.Typer()
@@ -41,12 +41,4 @@ def reproduce(
         memory_bytes=int(memory * 2**30),
         time_limit=timedelta(hours=limit),
     )
-    made = cli.client.jobs.create(wanted)
-    if detach:
-        cli.out.done(made, f"job {names.short(made.name)}; follow it with: bmase jobs watch {names.short(made.name)}")
-        return
-    ended = jobview.follow(cli, made.name)
-    if not cli.out.as_json:
-        jobview.logs(cli, made.name, keep_on=False)  # the verdict, line by line
-    if ended.state != calls.State.STATE_SUCCEEDED:
-        raise typer.Exit(1)
+    begin(cli, wanted, detach=detach, logs=True)  # the verdict, line by line

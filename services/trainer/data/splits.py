@@ -73,9 +73,17 @@ class Splits(BaseModel, frozen=True, extra="forbid"):
             raise _no_key(absent[0], names)
         return self.key or ((IMAGE,) if manifest.format == "images" else tuple(names))
 
+    def span(self, name: Part) -> tuple[float, float]:
+        """Where the part begins and ends on the line from 0 to 1 on which hashes fall."""
+        first, second = self._ends()
+        spans = {Part.TEST: (0.0, first), Part.VALIDATION: (first, second), Part.TRAIN: (second, 1.0)}
+        return spans.get(name, (0.0, 1.0))
+
+    def _ends(self) -> tuple[float, float]:
+        return self.test, min(1.0, self.test + self.validation) if self.train else 1.0
+
     def _bounds(self) -> npt.NDArray[np.uint64]:
-        ends = (self.test, min(1.0, self.test + self.validation) if self.train else 1.0)
-        return np.array([round(end * 2**_BITS) for end in ends], np.uint64)
+        return np.array([round(end * 2**_BITS) for end in self._ends()], np.uint64)
 
 
 def part(

@@ -1,5 +1,6 @@
 """Ensembles: weights of several versions on held-out rows, guarded against overfitting, and what serves them.
 
+    provenance           whether members were trained on the rows that weigh or judge
     rows, loss, solve    members' predictions, a proper loss of their weighted average, its minimum on the simplex
     choice, paired       how far to trust that minimum, by cross-fitting; intervals of paired differences
     tuning, sentences    the decision on untouched rows, and its words

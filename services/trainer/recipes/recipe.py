@@ -7,14 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from bmase.registry.v1 import registry_pb2
 from bmase.training import Run
+from bmase.training.run import DATA
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.kit.errors import InvalidArgument, Violation
 from services.trainer.reproduce.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from services.trainer.data import Manifest, Splits
+    from services.trainer.engine.attempt import Attempt
 
 PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
 
@@ -38,10 +44,25 @@ class Material:
 class AloneRun(Run):
     """What a recipe that is run alone is given beside the rest."""
 
+    # Set, both of them, by runs whose sources are files.
+    _manifests: Mapping[str, Manifest] = MappingProxyType({})
+    _splits: Splits
+    _attempt: Attempt  # of runs of the engine
+
     @property
     @abstractmethod
     def materials(self) -> Sequence[Material]:
         """The versions that the recipe named, in that order."""
+
+    def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
+        """The files of a source, and how their rows are parted; None for rows that lie in no files."""
+        manifest = self._manifests.get(source)
+        return None if manifest is None else (manifest, self._splits)
+
+    @property
+    def snapshots(self) -> str:
+        """The address of the store in which jobs keep data (`--snapshot`); empty where there is none."""
+        return self._attempt.blobs if hasattr(self, "_attempt") else ""
 
 
 class Parameters(BaseModel):

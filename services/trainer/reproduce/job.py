@@ -18,13 +18,15 @@ VERDICT = "verdict.json"
 
 
 def main(run: AloneRun) -> None:
-    """Where environments are kept between jobs, and where data of versions, is told by the trainer's environment."""
+    """Where environments are kept between jobs is told by the trainer's environment, as is where data are that were not
+    kept in the trainer's own store.
+    """
     (material,) = run.materials
     version = made_of(material)
     how = How(
         environments=Path(os.environ.get(ENVIRONMENTS) or Path.home() / ".cache/bmase/environments"),
         bundle=unpacked_code(version, run.folder / "bundle"),
-        snapshots=os.environ.get(SNAPSHOTS, ""),
+        snapshots=os.environ.get(SNAPSHOTS) or run.snapshots,
         told=lambda step, message: run.report(step, total=STEPS, message=message),
     )
     verdict = reproduce(version, run.folder / "again", how)

@@ -6,12 +6,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bmase.training import Batch, Product, Run, Saved, Source
 from bmase.training.run import DATA, TRAIN
 
 from services.trainer.recipes.recipe import AloneRun, Material
+
+if TYPE_CHECKING:
+    from services.trainer.data import Manifest, Splits
 
 
 class Pruned(BaseException):
@@ -42,6 +45,9 @@ class Nested(AloneRun):
     @property
     def materials(self) -> Sequence[Material]:
         return self._outer.materials if isinstance(self._outer, AloneRun) else ()
+
+    def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
+        return self._outer.parted(source) if isinstance(self._outer, AloneRun) else None
 
     def source(self, name: str = DATA) -> Source:
         return self._outer.source(name)

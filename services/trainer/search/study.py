@@ -115,12 +115,12 @@ def _seed(seed: int, number: int) -> int:
 
 
 def document(wish: Wish, trials: Sequence[Trial], best: Trial, importance: Mapping[str, float]) -> dict[str, Any]:
-    """The search as evidence."""
-    told = ("number", "parameters", "state", "value", "reports", "message")
-    rows = [{name: getattr(trial, name) for name in told} for trial in trials]
+    """The search as evidence; trials have the numbers of their series, from 1 on."""
+    told = ("parameters", "state", "value", "reports", "message")
+    rows = [{"number": trial.number + 1, **{name: getattr(trial, name) for name in told}} for trial in trials]
     return {
         "search": wish.model_dump(mode="json", exclude={"own"}),
-        "best": {"trial": best.number, "value": best.value, "parameters": dict(best.parameters)},
+        "best": {"trial": best.number + 1, "value": best.value, "parameters": dict(best.parameters)},
         "importance": dict(importance),
         "trials": rows,
     }

@@ -6,7 +6,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import typer
 from bmase.cli import jobs, jobview
+from bmase.cli.command import Cli
+from bmase.trainer.v1 import trainer_pb2 as pb
 
 
 def test_a_place_may_have_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +35,15 @@ def test_the_same_code_is_the_same_bundle_and_holds_what_its_links_point_at(tmp_
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "one.tar.gz") as tar:
         assert {member.name: member.isreg() for member in tar} == {"linked.py": True, "train.py": True}
+
+
+@pytest.mark.parametrize(("as_json", "shown"), [(False, ["jobs/1"]), (True, [])])
+def test_what_a_failed_job_printed_is_shown_to_people(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool, shown: list[str]
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(jobview, "follow", lambda _, name: pb.Job(name=name, state=pb.Job.STATE_FAILED))
+    monkeypatch.setattr(jobview, "logs", lambda _, name, keep_on: said.append(name))
+    with pytest.raises(typer.Exit):
+        jobs.follow(Cli({}, as_json), "jobs/1", logs=True)
+    assert said == shown

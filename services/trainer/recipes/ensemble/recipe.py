@@ -46,7 +46,9 @@ class EnsembleParameters(Parameters):
     method: Literal["onnx", "triton"] = Field(
         "onnx", description="one merged file; or the members side by side, run by Triton's Python backend"
     )
-    force: bool = Field(False, description="make the version whatever the verdict, and record that")
+    force: bool = Field(
+        False, description="make the version whatever the verdict and whatever members were trained on, and record that"
+    )
     confidence: float = Field(0.95, ge=0.5, le=0.9999)
     min_gain: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="what it has to gain for the cost of running all, in the loss"

@@ -1,35 +1,36 @@
 """Runs the members on held-out rows, weighs them, judges the whole on rows that took no part, and merges.
 
 The rows of validation choose the weights, those of test give the verdict. Members must have been trained on neither:
-where they were trained on the same data with the same splits, both parts are new to them.
+where they were trained on the same data with the same splits, both parts are new to them. Their records say whether
+that is so (`lineage`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
-from bmase.reasons import Reason
 from bmase.training import Batch, Product, Run
-from bmase.training.run import TEST, TRAIN, VALIDATION
+from bmase.training.run import TEST
 
-from services.kit.errors import DomainError, InvalidArgument, Violation
+from services.kit.errors import InvalidArgument, Violation
 from services.trainer.ensembles import agreement, onnxfiles
 from services.trainer.ensembles.adapt import Columns, Intake, adapted, inputs_of, intake, output_of
 from services.trainer.ensembles.beside import side_by_side
 from services.trainer.ensembles.members import Member, refused
 from services.trainer.ensembles.merge import merge
+from services.trainer.ensembles.provenance import Finding, warnings
+from services.trainer.ensembles.provenance import refusal as refusal_of
 from services.trainer.ensembles.rows import Kind, Rows
-from services.trainer.ensembles.sentences import UNIT
 from services.trainer.ensembles.tuning import Policy, Report, tune
-from services.trainer.recipes.ensemble import judging, rows
+from services.trainer.recipes.ensemble import judging, lineage, rows
+from services.trainer.recipes.ensemble.figures import not_better, table
 from services.trainer.recipes.ensemble.recipe import EnsembleParameters
 from services.trainer.recipes.recipe import AloneRun, Material
 
@@ -38,14 +39,25 @@ CHECKED_BATCHES = 4
 
 
 def main(run: Run) -> None:
-    """See `Recipe.main`; raises ENSEMBLE_NOT_BETTER unless the test rows say that it is, or it is forced."""
+    """See `Recipe.main`; raises ENSEMBLE_CONTAMINATED for members that were trained on the rows of validation or test,
+    and ENSEMBLE_NOT_BETTER unless the test rows say that it is, or it is forced. Warnings and figures are printed.
+    """
     assert isinstance(run, AloneRun)
     asked = EnsembleParameters.model_validate(dict(run.parameters))
-    trial = _Trial(run, asked, _read(run.materials, asked))
+    members = _read(run.materials, asked)
+    found = lineage.findings(run, asked)
+    refusal = refusal_of(found)
+    if refusal and not asked.force:
+        raise refusal
+    for warning in warnings(found):
+        print(f"warning: {warning}")
+    trial = _Trial(run, asked, members)
     report = trial.judged()
     if not report.accepted:
+        for name, said in table(report, found).items():
+            print(f"{name}: {said}")
         raise not_better(report)
-    run.finish(trial.product(report))
+    run.finish(trial.product(report, found))
 
 
 class _Trial:
@@ -78,8 +90,9 @@ class _Trial:
         """The weights and the verdict."""
         kind = Kind.PROBABILITIES if self._asked.task == "classification" else Kind.NUMBERS
         policy = Policy(confidence=self._asked.confidence, min_gain=self._asked.min_gain, seed=self._run.seed)
-        parts = (VALIDATION,) if self._asked.tune_on == "validation" else (TRAIN, VALIDATION)
-        report = tune(self._rows(parts), self._rows((TEST,)), kind, policy, force=self._asked.force)
+        report = tune(
+            self._rows(lineage.weighing(self._asked)), self._rows((TEST,)), kind, policy, force=self._asked.force
+        )
         self._run.report(self._done, message=report.sentence, loss=report.loss.mean)
         return report
 
@@ -117,18 +130,18 @@ class _Trial:
         for part in parts:
             yield from self._run.rows(part, wanted, batch=self._asked.batch, shard=False)
 
-    def product(self, report: Report) -> Product:
+    def product(self, report: Report, found: Mapping[str, Finding]) -> Product:
         """The merged model, proved equal to its members' average, with what speaks for it."""
         weighed = [replace(member, weight=report.weights[member.name]) for member in self.members]
         folder = self._run.folder / "product"
         folder.mkdir()
-        document = report.document()
+        document = report.document() | {"lineage": {name: asdict(each) for name, each in found.items()}}
         product = partial(
             Product,
             folder,
             evidence={"ensemble.json": self._run.folder / "ensemble.json"},
             description=f"Ensemble of {', '.join(name for name, weight in report.weights.items() if weight)}",
-            notes=table(report),
+            notes=table(report, found),
         )
         if self._asked.method == "triton":
             made = self._beside(weighed, folder, product)
@@ -214,42 +227,3 @@ def _called(asked: EnsembleParameters, own: Sequence[str], taken: Intake) -> str
 
 def _plain(columns: Columns) -> str | Columns:
     return columns[0] if len(columns) == 1 else columns
-
-
-# --- what is said of it ---------------------------------------------------------------------------------------------
-
-
-def table(report: Report) -> dict[str, str]:
-    """The evaluation against each member, for the card."""
-    unit, confidence = UNIT[report.kind], report.policy.confidence
-    said = {"ensemble": report.sentence, f"{unit} of the ensemble": _spoken(report.loss)}
-    for name, member in report.members.items():
-        said[f"member {name}"] = (
-            f"weight {member.weight:.3f}, {unit} {_spoken(member.loss)}, gain of the ensemble {_spoken(member.gain)}"
-        )
-    said["intervals"] = f"{confidence:.0%}, paired, on {report.rows[1]:,} untouched rows; tuned on {report.rows[0]:,}"
-    if report.forced:
-        said["forced"] = "made whatever the verdict"
-    return said
-
-
-def _spoken(interval: Any) -> str:
-    return f"{interval.mean:.4g} ({interval.lower:.4g} to {interval.upper:.4g})"
-
-
-def not_better(report: Report) -> DomainError:
-    """With the figures; each gain is what the ensemble's loss is below the member's."""
-    figures: Mapping[str, str] = {
-        "verdict": report.verdict.value,
-        "loss": f"{report.loss.mean:.6g}",
-        "best": report.best,
-        **{f"loss.{name}": f"{member.loss.mean:.6g}" for name, member in report.members.items()},
-        **{f"gain.{name}": _spoken(member.gain) for name, member in report.members.items()},
-        **{f"weight.{name}": f"{weight:.4g}" for name, weight in report.weights.items()},
-    }
-    return DomainError(
-        Reason.ENSEMBLE_NOT_BETTER,
-        f"the ensemble is {report.sentence}",
-        hint="Add a member that errs elsewhere, or more held-out rows; force=true makes the version all the same.",
-        metadata=dict(figures),
-    )

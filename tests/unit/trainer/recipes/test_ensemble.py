@@ -18,19 +18,25 @@ from bmase.training import Product
 from onnx import TensorProto, helper, numpy_helper
 
 from services.kit.errors import DomainError, InvalidArgument
-from services.trainer.engine import packing
+from services.trainer.data import Splits
+from services.trainer.engine import alone, packing
+from services.trainer.engine.attempt import Attempt
 from services.trainer.engine.registering import Made
 from services.trainer.recipes.catalogue import by_name
 from services.trainer.recipes.ensemble import rows as fed_rows
 from services.trainer.recipes.ensemble.train import main
+from services.trainer.recipes.recipe import Place
+from services.trainer.reproduce.record import Data
 from tests.support.alone import Alone
 from tests.unit.trainer.ensembles.court import drawn, softmax
+from tests.unit.trainer.jobs.jobs import spec
+from tests.unit.trainer.reproduce.recorded import manifest, record
 
 VIEWS, CLASSES = 3, 3
-Data = dict[str, dict[str, np.ndarray]]
+Table = dict[str, dict[str, np.ndarray]]
 
 
-def data(rows: int = 600, noise: float = 1.0) -> Data:
+def data(rows: int = 600, noise: float = 1.0) -> Table:
     """Classes drawn from true logits; the column x has `VIEWS` noisy views of them side by side."""
     parts = {}
     for seed, part in enumerate(("train", "validation", "test")):
@@ -78,7 +84,7 @@ Make = Callable[..., Alone]
 def make(tmp_path: Path) -> Make:
     """A run of members, each given as what is its own."""
 
-    def made(*members: dict[str, Any], rows: Data | None = None, **parameters: Any) -> Alone:
+    def made(*members: dict[str, Any], rows: Table | None = None, **parameters: Any) -> Alone:
         versions = {f"m@{n}": member(tmp_path / f"m{n}", n % VIEWS, **own) for n, own in enumerate(members)}
         (tmp_path / "run").mkdir()
         asked = {"members": tuple(versions), "target": "label", **parameters}
@@ -192,7 +198,7 @@ def described(folder: Path, inputs: Any, classes: Any = ()) -> None:
     (folder / "evidence/product.json").write_text(json.dumps(said))
 
 
-def by_columns() -> Data:
+def by_columns() -> Table:
     return {
         part: {**{f"c{n}": whole["x"][:, n] for n in range(9)}, "label": whole["label"]}
         for part, whole in data().items()
@@ -259,6 +265,99 @@ def test_the_registration_keeps_what_members_say(tmp_path: Path) -> None:
         laid.write_bytes(source.local.read_bytes())
     found = fed_rows.described(tmp_path / "version")
     assert (found.inputs, found.classes) == ({"numbers": ("a", "b"), "kind": ("kind",)}, ("no", "yes"))
+
+
+def recorded(folder: Path, splits: Splits | None) -> None:
+    """As a training on the rows of `manifest()` leaves it."""
+    (folder / "evidence").mkdir()
+    (folder / "evidence/record.json").write_text(
+        record(data={"data": Data(manifest=manifest(), splits=splits)}).to_json()
+    )
+
+
+def test_members_that_were_kept_from_these_rows_are_said_to_be(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make({}, {})
+    run.lies_in(manifest(), Splits())
+    for n in range(2):
+        recorded(tmp_path / f"m{n}", Splits())
+    main(run)
+    product, document, _ = product_of(run)
+    assert [each["standing"] for each in document["lineage"].values()] == ["clean", "clean"]
+    assert product.notes["lineage of m@0"].startswith("clean: ")
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_member_without_a_record_is_a_warning_that_is_kept(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make({}, {}, {})
+    run.lies_in(manifest(), Splits())
+    recorded(tmp_path / "m0", Splits())
+    recorded(tmp_path / "m1", Splits())
+    (tmp_path / "m1/evidence/record.json").write_text("{}")
+    main(run)
+    product, document, _ = product_of(run)
+    assert {name: each["standing"] for name, each in document["lineage"].items()} == {
+        "m@0": "clean", "m@1": "unknown", "m@2": "unknown"
+    }  # fmt: skip
+    assert product.notes["lineage of m@2"].startswith("unknown: it has no record of its training")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: member m@1 is not known to be new to these rows: its record cannot be used")
+    assert second.startswith("warning: member m@2 is not known to be new to these rows: it has no record")
+
+
+def test_a_member_that_was_trained_on_these_rows_is_refused(make: Make, tmp_path: Path) -> None:
+    run = make({}, {})
+    run.lies_in(manifest(), Splits())
+    recorded(tmp_path / "m0", Splits())
+    recorded(tmp_path / "m1", Splits(salt="mine"))
+    with pytest.raises(DomainError, match=r"member m@1 is not new to these rows.* 80% .*salt 'mine'") as caught:
+        main(run)
+    assert caught.value.reason is Reason.ENSEMBLE_CONTAMINATED
+    assert run.product is None
+
+
+def test_force_makes_it_of_members_that_saw_these_rows_and_says_so(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make({}, {}, force=True)
+    run.lies_in(manifest(), Splits())
+    recorded(tmp_path / "m0", None)
+    recorded(tmp_path / "m1", Splits())
+    main(run)
+    product, document, _ = product_of(run)
+    assert document["lineage"]["m@0"]["standing"] == "contaminated"
+    assert (document["lineage"]["m@0"]["weighing"], document["forced"]) == (1.0, True)
+    assert product.notes["lineage of m@0"].startswith("contaminated: ")
+    assert "warning: member m@0 is not new to these rows" in capsys.readouterr().out
+
+
+def test_rows_held_out_of_nothing_are_not_believed(make: Make, tmp_path: Path) -> None:
+    run = make({}, {}, tune_on="all")
+    run.lies_in(manifest(), Splits(train=0.1, validation=0.45, test=0.45))
+    recorded(tmp_path / "m0", Splits())
+    with pytest.raises(DomainError, match="about 56% of the rows that judge and 100% of those that weigh"):
+        main(run)
+
+
+def test_the_engine_s_runs_know_their_files(tmp_path: Path) -> None:
+    attempt = Attempt(
+        job="j1",
+        number=1,
+        model="digits",
+        spec=spec(split={"validation": 0.45, "test": 0.45}),
+        main="a:b",
+        place=Place.ALONE,
+        parameters={},
+        blobs=tmp_path.as_uri(),
+    )
+    run = alone._Run(attempt, {"data": manifest()}, tmp_path, lambda said: None)
+    known = run.parted()
+    assert known is not None
+    assert (known[0], known[1].salt, known[1].test) == (manifest(), "", 0.45)
+    assert run.parted("other") is None
 
 
 def test_what_is_not_better_is_refused_with_the_figures(make: Make) -> None:

@@ -19,7 +19,7 @@ WORDS = ["ensemble", "create", "digits", "digits@2", "digits@stable", "--data", 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[pb.Job]:
     found: list[pb.Job] = []
-    monkeypatch.setattr(ensembles, "begin", lambda _, wanted, *, detach: found.append(wanted))
+    monkeypatch.setattr(ensembles, "begin", lambda _, wanted, *, detach, logs: found.append(wanted))
     return found
 
 

@@ -104,6 +104,9 @@ def test_the_best_parameters_train_the_product(tmp_path: Path) -> None:
     assert states == {"complete", "pruned"}
     complete = [each["value"] for each in table["trials"] if each["state"] == "complete"]
     assert table["best"]["value"] == min(complete)
+    # Trials are called what their series are called.
+    assert [each["number"] for each in table["trials"]] == list(range(1, 21))
+    assert min(run.series(f"trial.{table['best']['trial']}.val_loss")) == table["best"]["value"]
     assert set(table["importance"]) == {"rate", "shape"}
     assert run.product.notes["Hyper-parameter search"]["rate"] == table["best"]["parameters"]["rate"]
     assert run.product.notes["Training"] == {"from": 0}
