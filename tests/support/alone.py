@@ -21,7 +21,7 @@ class Alone(AloneRun):
         self, folder: Path, parts: Mapping[str, Batch], versions: Mapping[str, Path], **parameters: Any
     ) -> None:
         """`versions`: model@number -> the folder with its files."""
-        self.parameters, self.seed, self.folder = parameters, 0, folder
+        self.parameters, self.seed, self.folder, self.memory_bytes = parameters, 0, folder, 4 << 30
         self.product: Product | None = None
         self.told: list[tuple[int, str]] = []
         self._parts = parts

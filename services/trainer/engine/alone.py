@@ -40,6 +40,7 @@ def train(
     own = folder / "run"
     own.mkdir()
     run = _Run(attempt, manifests, own, teller.tell)
+    run.memory_bytes = attempt.spec.resources.memory_bytes
     run.brought = tuple(
         Material(each.name, json_format.ParseDict(dict(each.version), registry_pb2.Version()), each.folder)
         for each in attempt.materials

@@ -11,8 +11,7 @@ QUEUED        holds nothing; waits for its turn
 PREPARING     an attempt has its machines; what it needs is brought there
 RUNNING       trains, from the last checkpoint if there is one
 EVALUATING    what training gave is safe in the registry; another attempt begins here
-REGISTERING   the evaluation is done; another attempt begins here. Once it is `committed` it can no longer be stopped, also
-              not in another attempt
+REGISTERING   the evaluation is done; another attempt begins here. Once it is `committed` nothing stops it any more
 RESUMING      lost its processes after something was done; holds nothing, waits for its turn
 The last three are final. Only the four between QUEUED and them hold machines (`ACTIVE`).
 """

@@ -38,6 +38,8 @@ class Material:
 class AloneRun(Run):
     """What a recipe that is run alone is given beside the rest."""
 
+    memory_bytes: int  # that the job may take: bounds this process, and is to bound what it starts
+
     @property
     @abstractmethod
     def materials(self) -> Sequence[Material]:

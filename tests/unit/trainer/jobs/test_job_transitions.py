@@ -108,12 +108,12 @@ def test_nothing_stops_a_job_whose_version_may_be_there() -> None:
     asked = tr.committed(at(P.REGISTERING), 1, NOW, 2)
     waits = tr.lost(asked, 1, NOW, Cause.TRAINER_LOST, "killed")
     again = tr.begin(waits, NOW, {"blue": 1})
-    for job in (asked, waits, again, tr.prepared(again, 2, NOW)):
+    for each in (asked, waits, again, tr.prepared(again, 2, NOW)):
         with pytest.raises(DomainError) as refused:
-            tr.cancel(job, NOW, "ann", "")
+            tr.cancel(each, NOW, "ann", "")
         assert refused.value.reason is Reason.JOB_COMMITTED
         with pytest.raises(tr.IllegalMove):
-            tr.stop(job, NOW, Cause.TIME_LIMIT, "too long")
+            tr.stop(each, NOW, Cause.TIME_LIMIT, "too long")
     assert tr.committed(tr.prepared(again, 2, NOW), 2, NOW, 5).parent == 2, "asked again, it asks for the same"
 
 
