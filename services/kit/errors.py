@@ -122,6 +122,7 @@ CATALOGUE: dict[Reason, Entry] = {
     Reason.RELEASE_ACTIVE: Entry(_C.FAILED_PRECONDITION, "A release moves the traffic of this model."),
     Reason.RELEASE_ENDED: Entry(_C.FAILED_PRECONDITION, "The release has ended."),
     Reason.JOB_ENDED: Entry(_C.FAILED_PRECONDITION, "The job has ended."),
+    Reason.JOB_COMMITTED: Entry(_C.FAILED_PRECONDITION, "The job has asked the registry for its version."),
     Reason.PIPELINE_ENDED: Entry(_C.FAILED_PRECONDITION, "The pipeline has ended."),
     Reason.ENSEMBLE_NOT_BETTER: Entry(
         _C.FAILED_PRECONDITION, "Untouched rows do not say that the ensemble is better than each of its members."

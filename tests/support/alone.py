@@ -22,10 +22,11 @@ class Alone(AloneRun):
         self, folder: Path, parts: Mapping[str, Batch], versions: Mapping[str, Path], **parameters: Any
     ) -> None:
         """`versions`: model@number -> the folder with its files."""
-        self.parameters, self.seed, self.folder = parameters, 0, folder
+        self.parameters, self.seed, self.folder, self.memory_bytes = parameters, 0, folder, 4 << 30
         self.product: Product | None = None
         self.told: list[tuple[int, str]] = []
         self._parts = parts
+        self._files: dict[str, tuple[Manifest, Splits]] = {}
         self._materials = [Material(name, registry_pb2.Version(), at) for name, at in versions.items()]
 
     @property
@@ -34,7 +35,10 @@ class Alone(AloneRun):
 
     def lies_in(self, manifest: Manifest, splits: Splits) -> None:
         """As if the rows were those of files; lineage alone looks at that."""
-        self._manifests, self._splits = {DATA: manifest}, splits
+        self._files = {DATA: (manifest, splits)}
+
+    def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
+        return self._files.get(source)
 
     def source(self, name: str = DATA) -> Source:
         first = next(iter(self._parts.values()))

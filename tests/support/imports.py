@@ -17,7 +17,10 @@ class ImportRun(AloneRun):
 
     materials: Sequence[Material] = ()
 
-    def __init__(self, folder: Path, sources: Mapping[str, Sequence[Path]], parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, sources: Mapping[str, Sequence[Path]], parameters: Mapping[str, Any], memory_bytes: int
+    ) -> None:
+        self.memory_bytes = memory_bytes
         self.folder, self.sources, self.parameters, self.seed = folder, sources, parameters, 1
         self.product: Product | None = None
         self.said: list[str] = []
@@ -50,11 +53,13 @@ class ImportRun(AloneRun):
         return None
 
 
-def imported(folder: Path, *files: Path, examples: Path | None = None, **parameters: Any) -> Product:
-    """What the import gives; raises what it raises."""
+def imported(
+    folder: Path, *files: Path, examples: Path | None = None, memory_bytes: int = 4 << 30, **parameters: Any
+) -> Product:
+    """What the import gives; raises what it raises. `memory_bytes`: of the job, as `bmase import` asks for."""
     folder.mkdir(parents=True)
     sources = {"data": files} | ({"examples": (examples,)} if examples else {})
-    run = ImportRun(folder, sources, parameters)
+    run = ImportRun(folder, sources, parameters, memory_bytes)
     main(run)
     assert run.product is not None
     return run.product

@@ -48,7 +48,9 @@ def import_model(
         list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Another parameter, as JSON or text.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the inputs that are made up.")] = 0,
-    memory: Annotated[float, typer.Option(min=0.1, help="GiB that the job may take.")] = 4.0,
+    memory: Annotated[
+        float, typer.Option(min=0.1, help="GiB that the job may take, and the process that opens the model.")
+    ] = 4.0,
     labels: Labels = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow it.")] = False,
 ) -> None:

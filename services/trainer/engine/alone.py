@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bmase.registry.v1 import registry_pb2
+from bmase.training.run import DATA
 from google.protobuf import json_format
 
-from services.trainer.data import Manifest
+from services.trainer.data import Manifest, Splits
 from services.trainer.engine.attempt import Attempt, Kept, Said
 from services.trainer.engine.calling import call, guarded
 from services.trainer.engine.run import JobRun
@@ -22,13 +23,25 @@ _TRAINER = -1
 
 
 class _Run(JobRun, AloneRun):
-    """With the materials."""
+    """With what the attempt alone knows."""
 
-    brought: tuple[Material, ...] = ()
+    def __init__(
+        self, attempt: Attempt, manifests: Mapping[str, Manifest], folder: Path, tell: Callable[[Said], None]
+    ) -> None:
+        super().__init__(attempt, manifests, folder, tell)
+        self.memory_bytes, self.snapshots = attempt.spec.resources.memory_bytes, attempt.blobs
+        self._brought = tuple(
+            Material(each.name, json_format.ParseDict(dict(each.version), registry_pb2.Version()), each.folder)
+            for each in attempt.materials
+        )
 
     @property
     def materials(self) -> Sequence[Material]:
-        return self.brought
+        return self._brought
+
+    def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
+        manifest = self._manifests.get(source)
+        return None if manifest is None else (manifest, self._splits)
 
 
 def train(
@@ -40,10 +53,6 @@ def train(
     own = folder / "run"
     own.mkdir()
     run = _Run(attempt, manifests, own, teller.tell)
-    run.brought = tuple(
-        Material(each.name, json_format.ParseDict(dict(each.version), registry_pb2.Version()), each.folder)
-        for each in attempt.materials
-    )
     try:
         with guarded(attempt, lambda said: listen([said]), lambda: os._exit(1)), told(teller.tell, _TRAINER):
             call(attempt, run)

@@ -166,12 +166,20 @@ class Engine:
         if now.stop:
             await keep.change(lambda found, at: transitions.stopped(found, at, time.time()))
             return
-        version = await self._patiently(now, lambda: self._registered(now, key))
+        version = await self._patiently(now, lambda: self._registered(key, keep))
         await keep.change(lambda found, at: transitions.registered(found, at, time.time(), version))
 
-    async def _registered(self, job: Job, key: Key) -> int:
-        stable = await self._stable.version(job.model)
-        return await self._registering.register(job, self._assignments.folder(*key), stable)
+    async def _registered(self, key: Key, keep: Keeper) -> int:
+        """The version's number. StaleAttempt when a wish to stop came before the registry was asked for it."""
+        job = await keep.now()
+        parent = await self._stable.version(job.model) if job.parent is None else job.parent
+
+        async def commit() -> None:
+            _, after = await keep.change(lambda found, at: transitions.committed(found, at, time.time(), parent))
+            if after.final:
+                raise StaleAttempt(f"{job.name} was stopped before it had a version")
+
+        return await self._registering.register(job, self._assignments.folder(*key), parent, commit)
 
     async def _patiently(
         self, job: Job, ask: Callable[[], Awaitable[Result]], needless: Callable[[], bool] = lambda: False

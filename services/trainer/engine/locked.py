@@ -6,14 +6,12 @@ process, so whoever has started it hears and ends it, and all that it starts, as
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from services.trainer.engine import locks, marks
@@ -22,7 +20,7 @@ from services.trainer.engine.calling import failure
 from services.trainer.imports.environments import folder as kept_in
 from services.trainer.reproduce.again import linked
 from services.trainer.reproduce.documents import digest_of
-from services.trainer.reproduce.environment import build
+from services.trainer.reproduce.environment import build, one_at_a_time
 from services.trainer.reproduce.packages import Lock
 
 INSIDE = "services.trainer.engine.inside"
@@ -41,26 +39,13 @@ def place(lock: Lock, environments: Path) -> Path:
 def prepared(lock: Lock, environments: Path, tell: Tell) -> Path:
     """The interpreter of the environment, checked; raises what `reproduce.environment.build` does."""
     target = place(lock, environments)
-    with _one_at_a_time(target, tell):
+    with one_at_a_time(target, tell):
         if not target.exists():
             tell(f"builds the environment of the lock: {len(lock.packages)} packages, by uv")
         began = time.monotonic()
         python = build(lock, target)
         tell(f"the environment of the lock is ready after {time.monotonic() - began:.1f} s")
         return python
-
-
-@contextlib.contextmanager
-def _one_at_a_time(target: Path, tell: Tell) -> Iterator[None]:
-    """Jobs with the same lock wait for the first; the system lets go of it when the process ends."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another job builds the environment of the lock; waits for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _told(said: Said) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ PAPERS = "evidence"  # the folder of everything that is only kept
 EVALUATION, RECORD, REFERENCE = "evaluation.json", "record.json", "reference.pb"
 _SOURCES = {"import": "import", "ensemble": "ensemble"}  # of a lineage; everything else is trained
 MOST_METRICS = 256
+
+Commit = Callable[[], Awaitable[None]]  # raises when there is to be no version
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,19 @@ class Registering:
         self._registry, self._blobs = registry, Blobs(blobs)
         self._monitor = MonitorServiceStub(monitor)
 
-    async def register(self, job: Job, below: Path, stable: int = 0) -> int:
-        """The version's number; what is needed meanwhile is kept in a folder of its own below `below`."""
+    async def register(self, job: Job, below: Path, parent: int, commit: Commit) -> int:
+        """The version's number; what is needed meanwhile is kept in a folder of its own below `below`.
+
+        `commit` is called when all files are there, just before the registry is asked for the version.
+        """
         await asyncio.to_thread(below.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="register-", dir=below) as folder:
             made = await asyncio.to_thread(self._bring, job, Path(folder))
             files = await asyncio.to_thread(lambda: made.files)
-            number = await self._registry.create(_new(job, made, stable), files)
+            new = _new(job, made, parent)
+            stored = await self._registry.put(files)
+            await commit()
+            number = await self._registry.create(new, stored)
             await self._refer(job, number, made.evidence / REFERENCE)
             return number
 
@@ -95,7 +103,7 @@ def _content(file: Path) -> bytes:
     return file.read_bytes() if file.exists() else b""
 
 
-def _new(job: Job, made: Made, stable: int) -> NewVersion:
+def _new(job: Job, made: Made, parent: int) -> NewVersion:
     record = Record.from_json((made.evidence / RECORD).read_text())
     parameters = pb.Lineage().parameters
     json_format.ParseDict(dict(record.parameters), parameters)
@@ -106,7 +114,7 @@ def _new(job: Job, made: Made, stable: int) -> NewVersion:
         data_digest=digests[0] if digests else "",
         code_digest=record.code.digest,
         environment_digest=record.environment.digest,
-        parent_version=f"models/{job.model}/versions/{stable}" if stable else "",
+        parent_version=f"models/{job.model}/versions/{parent}" if parent else "",
         seed=job.spec.seed,
         parameters=parameters,
         author=job.owner,

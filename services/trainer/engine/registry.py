@@ -85,11 +85,14 @@ class Registry:
             raise DomainError(Reason.DIGEST_MISMATCH, f"what the registry sent for {digest} is not that")
         return bytes(found)
 
-    async def create(self, new: NewVersion, files: Sequence[sources.Source]) -> int:
-        """The number of the version; the same one when it is asked again."""
-        stored = [pb.File(path=s.path, digest=await self._put(s.local), role=s.role) for s in files]
+    async def put(self, files: Sequence[sources.Source]) -> list[pb.File]:
+        """Stores what it does not have yet, for a version that is created of it."""
+        return [pb.File(path=s.path, digest=await self._put(s.local), role=s.role) for s in files]
+
+    async def create(self, new: NewVersion, files: Sequence[pb.File]) -> int:
+        """The number of the version; the same one when it is asked the same again."""
         version = pb.Version(
-            description=new.description, labels=new.labels, files=stored, lineage=new.lineage, metrics=new.metrics
+            description=new.description, labels=new.labels, files=files, lineage=new.lineage, metrics=new.metrics
         )
         request = pb.CreateVersionRequest(
             parent=f"models/{new.model}", version=version, request_id=new.request_id, create_model=True

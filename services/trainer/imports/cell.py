@@ -21,6 +21,14 @@ from services.trainer.imports.request import Request
 
 REPORT, MODEL, ARRAYS = "report.json", "model.onnx", "arrays.npz"
 MAX_WORDS = 1500
+# Of the system, C++, torch's allocator and onnxruntime.
+NO_MEMORY = (
+    "cannot allocate memory",
+    "bad_alloc",
+    "can't allocate memory",
+    "bad allocation",
+    "failed to allocate memory",
+)
 
 
 Work = Callable[[Request, Path], dict[str, Any]]
@@ -42,7 +50,7 @@ def main(path: str, work: Work) -> None:
         traceback.print_exc()
         for partial in folder.iterdir():
             partial.unlink()
-        report = {"refused": {"kind": _kind(error), "message": words(error)}}
+        report = {"refused": {"kind": _kind(error), "message": words(error, request)}}
     (folder / REPORT).write_text(json.dumps(report), "utf-8")
     with os.fdopen(out, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         for each in sorted(folder.iterdir()):
@@ -67,6 +75,8 @@ def convert(request: Request, folder: Path) -> dict[str, Any]:
             answers = original.answer(probe.inputs)
             entry["outputs"] = kept(arrays, dict(enumerate(answers)))
         except Exception as error:
+            if starved(error):  # it says nothing of the model, and would leave the probe out
+                raise
             entry["refused"] = words(error)[:300]
         asked.append(entry)
     np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
@@ -107,18 +117,26 @@ def _plain(name: str) -> str:
 
 
 def _kind(error: Exception) -> str:
-    return {"UnsafePickle": "unsafe", "NeedsInput": "needs"}.get(type(error).__name__, "failed")
+    return "memory" if starved(error) else {"UnsafePickle": "unsafe", "NeedsInput": "needs"}.get(_name(error), "failed")
 
 
-def words(error: BaseException) -> str:
-    """One line."""
+def starved(error: BaseException) -> bool:
+    """Whether memory was refused; libraries in C++ have words of their own for it."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY)
+
+
+def words(error: BaseException, request: Request | None = None) -> str:
+    """One line. With what was asked, the limit that was reached is named."""
     said = " ".join(str(error).split())
-    text = (
-        said
-        if type(error).__name__ in {"UnsafePickle", "NeedsInput", "ValueError"}
-        else f"{type(error).__name__}: {said}"
-    )
+    text = said if _name(error) in {"UnsafePickle", "NeedsInput", "ValueError"} else f"{_name(error)}: {said}"
+    if request is not None and starved(error):
+        text = f"it needs more memory than the {request.limits.memory_bytes / 2**30:.3g} GiB that it may have ({text})"
     return text[:MAX_WORDS]
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__name__
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
 from services.trainer.imports import sandbox
+from services.trainer.imports.confine import Limits
 from services.trainer.imports.request import Request
 from services.trainer.imports.sandbox import Interpreter
 
@@ -23,6 +24,7 @@ BLOCK = 1 << 16
 # Beyond the limit on the CPU's time: starting, and waiting for a busy machine.
 GRACE_SECONDS = 60
 PACKAGE = "services.trainer.imports"
+MORE_MEMORY = "Its memory is that of the job (`bmase import --memory`), or `memory_gib` where that is given."
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def run(task: Task, work: Path, interpreter: Interpreter | None = None) -> Path:
             Reason.SANDBOX_UNAVAILABLE, f"the process for the foreign model cannot be started: {error}"
         ) from error
     with process:
-        _follow(process, out, task.most_bytes, limits.seconds + GRACE_SECONDS)
+        _follow(process, out, task.most_bytes, limits)
     return out
 
 
@@ -102,7 +104,7 @@ def _written(request: Request, work: Path) -> None:
     path.chmod(0o644)  # nobody reads it
 
 
-def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: float) -> None:
+def _follow(process: subprocess.Popen[bytes], out: Path, most: int, limits: Limits) -> None:
     """Both outputs are read to their bounds; what does not keep to them, or to the time, is killed."""
     over = threading.Event()
     lost: list[OSError] = []
@@ -113,7 +115,7 @@ def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: flo
     ]
     for reader in readers:
         reader.start()
-    late = False
+    late, seconds = False, limits.seconds + GRACE_SECONDS
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -133,7 +135,8 @@ def _follow(process: subprocess.Popen[bytes], out: Path, most: int, seconds: flo
             f"it sent more than {most >> 20} MiB", "Import it in parts, or convert it where there is more room."
         )
     if process.returncode != 0:
-        raise failed(_death(process.returncode, words), "The parameters `memory_gib` and `seconds` set its limits.")
+        bounds = f"It may have {limits.memory_bytes / 2**30:.3g} GiB and {limits.seconds} s of the CPU. {MORE_MEMORY}"
+        raise failed(_death(process.returncode, words), f"{bounds} `seconds` is a parameter.")
 
 
 def _take(  # noqa: PLR0917 - the arguments of a thread

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.kit.errors import DomainError
 from services.trainer.imports.cell import ARRAYS, MODEL, REPORT
-from services.trainer.imports.cells import failed
+from services.trainer.imports.cells import MORE_MEMORY, failed
 
 REPORT_BYTES = 4 << 20
 # Nodes of these are computed by onnxruntime itself.
@@ -33,7 +33,7 @@ class _Strict(BaseModel):
 class Refusal(_Strict):
     """Why there is no model."""
 
-    kind: Literal["unsafe", "needs", "failed"]
+    kind: Literal["unsafe", "needs", "memory", "failed"]
     message: str = Field(max_length=2000)
 
 
@@ -122,7 +122,7 @@ def _refusal(told: Refusal) -> DomainError:
         )
     if told.kind == "needs":
         return DomainError(Reason.INVALID_FIELD, told.message, field='job.parameters["inputs"]')
-    return failed(told.message)
+    return failed(told.message, MORE_MEMORY if told.kind == "memory" else "")
 
 
 def _arrays(path: Path, most: int) -> dict[str, np.ndarray]:

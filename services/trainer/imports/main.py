@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmase.reasons import Reason
-from bmase.training import Product, Run
+from bmase.training import Product
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, InvalidArgument, Violation
 from services.trainer.imports import cells, environments, evidence, hostile, sources, verdict
 from services.trainer.imports.compare import Difference, Tolerance
 from services.trainer.imports.confine import Limits
 from services.trainer.imports.formats import TRAITS, Format, Found, Unknown, detect
 from services.trainer.imports.recipe import EXAMPLES, ImportParameters
 from services.trainer.imports.request import Request
+from services.trainer.recipes.recipe import AloneRun
 
 STEPS = 4
+GIB = 1 << 30
 # A model and the answers to its probes, as they come out.
 MOST_BYTES = 4 << 30
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "config.json")
@@ -35,7 +37,7 @@ class Imported:
     digest: str
 
 
-def main(run: Run) -> None:
+def main(run: AloneRun) -> None:
     """Raises DomainError: see the modules that do the steps."""
     parameters = ImportParameters.model_validate(dict(run.parameters))
     run.report(0, total=STEPS, message="looks at the files")
@@ -75,8 +77,9 @@ def _found(folder: Path, given: str) -> Found:
         ) from None
 
 
-def _request(run: Run, parameters: ImportParameters, found: Found) -> Request:
-    limits = Limits(int(parameters.memory_gib * (1 << 30)), parameters.seconds, MOST_BYTES)
+def _request(run: AloneRun, parameters: ImportParameters, found: Found) -> Request:
+    memory = _memory(parameters.memory_gib, run.memory_bytes)
+    limits = Limits(memory, parameters.seconds, min(memory, MOST_BYTES))  # what is written there lies in memory as well
     return Request(
         format=found.format, model="", scratch="", limits=limits, module=parameters.module,
         arguments=parameters.arguments,
@@ -86,7 +89,16 @@ def _request(run: Run, parameters: ImportParameters, found: Found) -> Request:
     )  # fmt: skip
 
 
-def _converted(run: Run, request: Request, folder: Path, found: Found) -> hostile.Answered:
+def _memory(gib: float | None, most: int) -> int:
+    """Bytes that the process inside may have: what the job may take, or less; InvalidArgument for more."""
+    asked = most if gib is None else int(gib * GIB)
+    if asked > most:
+        words = f"{gib:g} GiB are more than the {most / GIB:.3g} GiB of the job: give it more memory (`--memory`)"
+        raise InvalidArgument([Violation('job.parameters["memory_gib"]', words)])
+    return asked
+
+
+def _converted(run: AloneRun, request: Request, folder: Path, found: Found) -> hostile.Answered:
     work = run.folder / "work"
     work.mkdir()
     interpreter = environments.tensorflow() if found.format is Format.SAVED_MODEL else None
@@ -94,7 +106,7 @@ def _converted(run: Run, request: Request, folder: Path, found: Found) -> hostil
     return hostile.unpack(cells.run(task, work, interpreter), work, MOST_BYTES)
 
 
-def _examples(run: Run) -> Path | None:
+def _examples(run: AloneRun) -> Path | None:
     """The one .npz of the source "examples", when the job has it."""
     try:
         files = run.files(EXAMPLES)

@@ -53,6 +53,7 @@ class ImportParameters(Parameters):
     rtol, atol   tolerances instead of the format's
     batches      sizes that are compared, beside the edges
     unjudged     probes that are measured and do not decide
+    memory_gib   of the process that opens the model, when it is to be less than the job's
     """
 
     format: Literal["", *Format] = ""  # type: ignore[valid-type]
@@ -64,7 +65,7 @@ class ImportParameters(Parameters):
     atol: float | None = Field(None, ge=0)
     batches: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((1, 7, 64), min_length=1, max_length=8)
     unjudged: tuple[Literal[PROBES], ...] = ()  # type: ignore[valid-type]
-    memory_gib: float = Field(8, gt=0, le=1024)
+    memory_gib: float | None = Field(None, gt=0, le=1024)
     seconds: int = Field(600, ge=1, le=86_400)
 
 

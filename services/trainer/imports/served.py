@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.trainer.imports.cell import ARRAYS, kept, main, words
+from services.trainer.imports.cell import ARRAYS, kept, main, starved, words
 from services.trainer.imports.request import Request
 
 
@@ -33,6 +33,8 @@ def ask(request: Request, folder: Path) -> dict[str, Any]:
                 inputs = {name: _fed(given[key]) for name, key in asked.items()}
                 entry["outputs"] = kept(arrays, dict(zip(names, session.run(names, inputs), strict=True)))
             except Exception as error:
+                if starved(error):
+                    raise
                 entry["refused"] = words(error)[:300]
             probes.append(entry)
     np.savez(folder / ARRAYS, **arrays)

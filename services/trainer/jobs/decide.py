@@ -106,7 +106,7 @@ def decide(jobs: Iterable[Job], seen: Seen, quotas: Quotas) -> Plan:
 
 def _limits(job: Job, seen: Seen) -> Decision | None:
     limit = job.spec.resources.time_limit
-    if job.stop or job.spent_at(seen.now) < limit:
+    if job.stop or job.committed or job.spent_at(seen.now) < limit:
         return None
     words = f"it has held its machines for longer than its limit of {limit:g} s"
     act = Act.STOP if job.active else Act.END

@@ -11,7 +11,7 @@ QUEUED        holds nothing; waits for its turn
 PREPARING     an attempt has its machines; what it needs is brought there
 RUNNING       trains, from the last checkpoint if there is one
 EVALUATING    what training gave is safe in the registry; another attempt begins here
-REGISTERING   the evaluation is done; another attempt begins here
+REGISTERING   the evaluation is done; another attempt begins here. Once it is `committed` nothing stops it any more
 RESUMING      lost its processes after something was done; holds nothing, waits for its turn
 The last three are final. Only the four between QUEUED and them hold machines (`ACTIVE`).
 """
@@ -168,6 +168,7 @@ class Job:
     checkpoints: tuple[Checkpoint, ...] = ()  # that are kept, in order
     product: str = ""  # digest of what training gave; set from EVALUATING on
     gates: tuple[GateResult, ...] = ()
+    parent: int | None = None  # of its version, 0: none; set before the registry is asked to make the version
     version: int = 0  # in the registry; 0: not registered
     seconds: Mapping[Phase, float] = field(default_factory=dict)  # in each phase that was left
     started: float = 0.0
@@ -203,6 +204,11 @@ class Job:
     def begun(self) -> bool:
         """Something would be lost by beginning anew."""
         return bool(self.checkpoints) or self.stage is not Phase.RUNNING
+
+    @property
+    def committed(self) -> bool:
+        """The registry may have its version: nothing stops it any more, and it is registered, however often asked."""
+        return self.parent is not None
 
     def spent_at(self, now: float) -> float:
         """Seconds in which it held machines, in all attempts."""

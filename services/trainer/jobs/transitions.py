@@ -96,6 +96,18 @@ def evaluated(job: Job, attempt: int, now: float, gates: Iterable[GateResult]) -
     return replace(at, stage=Phase.REGISTERING, gates=tuple(gates), fruitless=0)
 
 
+def committed(job: Job, attempt: int, now: float, parent: int) -> Job:
+    """REGISTERING stays: the registry is asked for the version next, and nothing stops the job any more.
+
+    A job that was to be stopped is stopped instead, while there is no version. `parent` is kept: asked again, the
+    registry is to hear the same, or it would refuse.
+    """
+    _expect(job, attempt, Phase.REGISTERING)
+    if job.stop:
+        return _stopped(job, now)
+    return job if job.committed else replace(job, parent=parent)
+
+
 def registered(job: Job, attempt: int, now: float, version: int) -> Job:
     """REGISTERING -> SUCCEEDED, or FAILED with GATE_FAILED when a gate failed."""
     _expect(job, attempt, Phase.REGISTERING)
@@ -136,6 +148,7 @@ def lost(job: Job, attempt: int, now: float, cause: Cause, message: str) -> Job:
     fruitless = job.fruitless + 1
     if fruitless >= MAX_FRUITLESS:
         words = f"{fruitless} attempts in a row ended without a new checkpoint; the last one: {message}"
+        words += "; the registry was asked for its version, and may have it" if job.committed else ""
         return _end(replace(job, fruitless=fruitless), Phase.FAILED, now, Cause.LOST_TOO_OFTEN, words)
     back = Phase.QUEUED if job.phase is Phase.PREPARING and not job.begun else Phase.RESUMING
     left = _to(_closed(job, now, cause, message), back, now, cause.value.upper(), message)
@@ -147,12 +160,18 @@ def lost(job: Job, attempt: int, now: float, cause: Cause, message: str) -> Job:
 
 
 def cancel(job: Job, now: float, actor: str, message: str) -> Job:
-    """What a caller asks. Twice is the same; JOB_ENDED when it has ended in another way."""
+    """What a caller asks. Twice is the same; JOB_ENDED when it has ended in another way, JOB_COMMITTED when its
+    version may be in the registry.
+    """
     if job.phase is Phase.CANCELLED:
         return job
     if job.final:
         hint = "Create another job, or look at this one with GetJob."
         raise DomainError(Reason.JOB_ENDED, f"{job.name} has ended: it {job.phase.value}", hint=hint)
+    if job.committed:
+        words = f"{job.name} has asked the registry for its version, and can no longer be cancelled"
+        hint = "Wait for its end; then delete the version if nobody wants it."
+        raise DomainError(Reason.JOB_COMMITTED, words, hint=hint)
     return stop(job, now, Cause.CANCELLED, message or f"cancelled by {actor}", actor)
 
 
@@ -160,6 +179,8 @@ def stop(job: Job, now: float, cause: Cause, message: str, actor: str = CONTROLL
     """A waiting job ends at once; of an active one the processes are to go first. The first wish counts."""
     if job.final or cause not in STOPS:
         raise IllegalMove(f"{job.name} is {job.phase.value} and cannot be stopped for {cause.value!r}")
+    if job.committed:
+        raise IllegalMove(f"{job.name} may have its version in the registry, and cannot be stopped for {cause.value!r}")
     if job.stop:
         return job
     wanted = replace(job, stop=Stop(cause, legible(message), actor, now), actor=actor)

@@ -27,7 +27,7 @@ class Jobs(Protocol):
         """The job that the request has made, or makes now."""
 
     async def cancel(self, job: str, actor: str, message: str) -> None:
-        """Its processes are to go. Nothing when it has ended."""
+        """Its processes are to go. Nothing when it has ended, or is about to with its version."""
 
     async def get(self, job: str) -> Job | None:
         """None: there is none."""
@@ -62,7 +62,11 @@ class RecordedJobs:
 
     async def cancel(self, job: str, actor: str, message: str) -> None:
         now = time.time()
-        await self._records.change(job, lambda kept: kept if kept.final else tr.cancel(kept, now, actor, message))
+
+        def change(kept: Job) -> Job:
+            return kept if kept.final or kept.committed else tr.cancel(kept, now, actor, message)
+
+        await self._records.change(job, change)
         self._changed()
 
     async def get(self, job: str) -> Job | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bmase.registry.v1 import registry_pb2
@@ -20,7 +19,6 @@ from services.trainer.reproduce.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from services.trainer.data import Manifest, Splits
-    from services.trainer.engine.attempt import Attempt
 
 PRODUCT = "product.json"  # among a version's evidence: how its training says that it is asked and judged
 
@@ -44,10 +42,8 @@ class Material:
 class AloneRun(Run):
     """What a recipe that is run alone is given beside the rest."""
 
-    # Set, both of them, by runs whose sources are files.
-    _manifests: Mapping[str, Manifest] = MappingProxyType({})
-    _splits: Splits
-    _attempt: Attempt  # of runs of the engine
+    memory_bytes: int  # that the job may take: bounds this process, and is to bound what it starts
+    snapshots: str = ""  # the address of the store in which jobs keep data (`--snapshot`); empty where there is none
 
     @property
     @abstractmethod
@@ -56,13 +52,7 @@ class AloneRun(Run):
 
     def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
         """The files of a source, and how their rows are parted; None for rows that lie in no files."""
-        manifest = self._manifests.get(source)
-        return None if manifest is None else (manifest, self._splits)
-
-    @property
-    def snapshots(self) -> str:
-        """The address of the store in which jobs keep data (`--snapshot`); empty where there is none."""
-        return self._attempt.blobs if hasattr(self, "_attempt") else ""
+        return None
 
 
 class Parameters(BaseModel):

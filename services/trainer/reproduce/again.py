@@ -19,7 +19,7 @@ from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
 from services.trainer.reproduce.data import check_data, sources
-from services.trainer.reproduce.environment import Installer, build
+from services.trainer.reproduce.environment import Installer, build, one_at_a_time
 from services.trainer.reproduce.heldout import answers
 from services.trainer.reproduce.made import RECORD, Made, made_at, without_given
 from services.trainer.reproduce.platform import roots
@@ -65,7 +65,9 @@ def reproduce(version: Made, out: Path, how: How) -> Verdict:
     how.told(0, "reads the recorded data")
     check_data(record, sources(record, how.snapshots))
     how.told(1, "builds the recorded environment")
-    python = build(record.environment, environment_folder(record, how.environments), how.installer)
+    folder = environment_folder(record, how.environments)
+    with one_at_a_time(folder, lambda text: how.told(1, text)):
+        python = build(record.environment, folder, how.installer)
     how.told(2, "trains again")
     made = train(python, record, out, how)
     how.told(3, "compares")

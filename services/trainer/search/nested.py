@@ -41,6 +41,8 @@ class Nested(AloneRun):
         self.parameters, self.seed, self.threads = parameters, outer.seed, outer.threads
         self.rank, self.world_size, self.folder = outer.rank, outer.world_size, folder
         self._outer, self._files = outer, files
+        if isinstance(outer, AloneRun):
+            self.memory_bytes, self.snapshots = outer.memory_bytes, outer.snapshots
 
     @property
     def materials(self) -> Sequence[Material]:

@@ -99,7 +99,9 @@ class TrainerServiceServicer:
 
     def CancelJob(self, request, context):
         """A job that waits is cancelled at once. One that runs keeps its state until its processes are gone and shows stop_cause meanwhile.
-        Cancelling twice is the same; JOB_ENDED when it has ended in another way.
+        Cancelling twice is the same; JOB_ENDED when it has ended in another way. A cancelled job has no version: just before it asks the
+        registry for one, in REGISTERING, it passes the point of no return. From then on the answer is JOB_COMMITTED, its time limit no longer
+        counts, and it ends with its version, also when the trainer dies in between.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bmase.reasons import Reason
 
-from services.kit.errors import DomainError
+from services.kit.errors import DomainError, InvalidArgument
 from services.trainer.imports import cells, sandbox
 from services.trainer.imports.confine import Limits
 from services.trainer.imports.formats import Format
@@ -67,6 +67,24 @@ def test_allowed_names_put_to_bad_use_die_in_the_sandbox(tmp_path: Path, bomb: s
     with pytest.raises(DomainError) as refused:
         imported(tmp_path / "run", model, memory_gib=1, seconds=5)
     assert refused.value.reason is Reason.CONVERSION_FAILED
+
+
+def test_the_memory_of_the_job_bounds_who_opens_the_model(tmp_path: Path) -> None:
+    """Three quarters of a GiB in a job of half a one; there is no parameter beside it."""
+    model = tmp_path / "model.pkl"
+    model.write_bytes(attacks.named("builtins", "bytearray", 3 << 28))
+    with pytest.raises(DomainError, match=r"more memory than the 0\.5 GiB") as refused:
+        imported(tmp_path / "run", model, memory_bytes=1 << 29)
+    assert refused.value.reason is Reason.CONVERSION_FAILED
+    assert "--memory" in refused.value.hint
+
+
+def test_nobody_gets_more_memory_than_the_job_has(tmp_path: Path) -> None:
+    model = tmp_path / "model.pkl"
+    model.write_bytes(b"\x80\x04N.")
+    with pytest.raises(InvalidArgument) as refused:
+        imported(tmp_path / "run", model, memory_bytes=1 << 30, memory_gib=1.5)
+    assert "1.5 GiB are more than the 1 GiB of the job" in refused.value.violations[0].description
 
 
 def test_without_a_sandbox_pickles_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

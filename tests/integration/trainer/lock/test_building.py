@@ -71,7 +71,7 @@ def test_a_second_job_waits_for_the_first(tmp_path: Path, tiny: Lock) -> None:
         fcntl.flock(first, fcntl.LOCK_EX)
         second.start()
         assert waits.wait(60)
-        assert said == ["another job builds the environment of the lock; waits for it"]
+        assert said == ["another job builds the same environment; waits for it"]
         assert not target.exists()
     second.join(60)
     assert target.exists()

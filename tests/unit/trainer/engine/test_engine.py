@@ -17,6 +17,7 @@ from services.trainer.engine import keeping
 from services.trainer.engine.attempt import Brought, Checkpointed, Evaluated, Go, Kept, Prepared, Said, Trained
 from services.trainer.engine.engine import Engine
 from services.trainer.engine.hearing import MOST_AT_ONCE, batches
+from services.trainer.engine.registering import Commit
 from services.trainer.jobs import transitions
 from services.trainer.jobs.capacity import Amount
 from services.trainer.jobs.events import Event
@@ -89,7 +90,18 @@ class Assignments:
 
 
 class Registering:
-    async def register(self, _job: Job, _below: Path, _stable: int) -> int:
+    """`upload` happens while files are stored; one of `errors` after the registry was asked. `asked`: for parents."""
+
+    def __init__(self) -> None:
+        self.upload: Callable[[], None] = lambda: None
+        self.errors, self.asked = list[Exception](), list[int]()
+
+    async def register(self, _job: Job, _below: Path, parent: int, commit: Commit) -> int:
+        self.upload()
+        await commit()
+        self.asked.append(parent)
+        if self.errors:
+            raise self.errors.pop(0)
         return 7
 
 
@@ -154,11 +166,12 @@ class World:
         self.monkeypatch = monkeypatch
         self.records = Records(transitions.begin(job(parameters={"target": "y"}), 1.0, {"local": 1}))
         self.gateway, self.blobs, self.assignments = Gateway(0), Blobs(), Assignments(tmp_path)
+        self.registering = Registering()
 
     def engine(self) -> Engine:
         parts: dict[str, Any] = {
             "assignments": self.assignments,
-            "registering": Registering(),
+            "registering": self.registering,
             "stable": self.gateway,
             "ray": Ray(),
             "blobs": self.blobs,
@@ -203,6 +216,45 @@ async def test_who_waits_for_the_gateway_can_be_cancelled(world: World) -> None:
         engine.stop(world.records.job)
         await asyncio.sleep(0)
     assert (world.records.job.phase, world.records.job.message) == (Phase.CANCELLED, "no longer needed")
+
+
+async def test_who_is_cancelled_while_its_files_are_stored_has_no_version(world: World) -> None:
+    def cancelled() -> None:
+        world.records.job = transitions.cancel(world.records.job, 9.0, "ann", "no longer needed")
+
+    world.registering.upload = cancelled
+    ended = await world.run()
+    assert (ended.phase, ended.version, world.registering.asked) == (Phase.CANCELLED, 0, [])
+
+
+async def test_a_registry_that_is_asked_again_is_asked_the_same_and_nobody_cancels_meanwhile(world: World) -> None:
+    """Its first answer was lost; another version has become stable since, and somebody wants the job to stop."""
+    world.gateway.answers = [3, 3, 8]
+    world.registering.errors = [DomainError(Reason.SERVICE_UNAVAILABLE, "the registry does not answer")]
+    refused: list[Reason] = []
+
+    def cancel() -> None:
+        if world.registering.asked:
+            with pytest.raises(DomainError) as error:
+                transitions.cancel(world.records.job, 9.0, "ann", "")
+            refused.append(error.value.reason)
+
+    world.registering.upload = cancel
+    ended = await world.run()
+    assert (ended.phase, ended.version, world.registering.asked) == (Phase.SUCCEEDED, 7, [3, 3])
+    assert refused == [Reason.JOB_COMMITTED]
+
+
+async def test_what_a_killed_trainer_asked_for_is_asked_for_again_by_the_next(world: World) -> None:
+    registering = transitions.evaluated(
+        transitions.trained(transitions.prepared(world.records.job, 1, 2.0), 1, 3.0, "sha256:aa"), 1, 4.0, []
+    )
+    asked = transitions.committed(registering, 1, 5.0, 3)
+    lost = transitions.lost(asked, 1, 6.0, Cause.TRAINER_LOST, "killed")
+    world.records.job = transitions.begin(lost, 9.0, {"local": 1})
+    world.gateway.answers = [8]
+    ended = await world.run()
+    assert (ended.phase, ended.version, world.registering.asked) == (Phase.SUCCEEDED, 7, [3])
 
 
 async def test_a_checkpoint_that_cannot_be_removed_ends_no_training(world: World) -> None:

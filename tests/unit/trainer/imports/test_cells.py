@@ -10,14 +10,15 @@ import pytest
 
 from services.kit.errors import DomainError
 from services.trainer.imports import cells
+from services.trainer.imports.confine import Limits
 
 TALKS = "import sys, time; sys.stdout.write('x' * 1_000_000); sys.stdout.flush(); time.sleep(60)"
 
 
-def _follow(out: Path, most: int = 1 << 30, seconds: float = 50.0) -> None:
+def _follow(out: Path, most: int = 1 << 30) -> None:
     process = subprocess.Popen([sys.executable, "-c", TALKS], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
-        cells._follow(process, out, most, seconds)
+        cells._follow(process, out, most, Limits(1 << 30, 1, 1 << 20))
 
 
 def test_what_cannot_be_kept_ends_it_at_once(tmp_path: Path) -> None:

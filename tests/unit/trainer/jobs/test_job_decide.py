@@ -176,6 +176,15 @@ def test_the_limit_is_of_all_attempts_together_and_waiting_is_free() -> None:
     assert (decision.act, decision.after.phase, decision.after.cause) == (Act.END, Phase.FAILED, Cause.TIME_LIMIT)
 
 
+def test_no_limit_takes_a_version_from_its_job() -> None:
+    """The registry was asked for it: what is there may not be of a job that failed."""
+    kept = tr.committed(at(Phase.REGISTERING), 1, 6.0, 0)
+    asked = replace(kept, spec=job(resources=sized(limit=100)).spec)
+    assert acts(decide([asked], Seen(1e6, BLUE, frozenset({("j1", 1)})), Quotas())) == {}
+    waits = tr.lost(asked, 1, 1e6, Cause.TRAINER_LOST, "killed")
+    assert acts(decide([waits], Seen(2e6, BLUE), Quotas())) == {"j1": Act.RESUME}
+
+
 def test_a_cancelled_job_holds_its_machines_until_its_processes_are_gone() -> None:
     cancelled = tr.cancel(at(Phase.RUNNING), 5.0, "ann", "enough")
     nodes = {"blue": Amount(1000, 8 * GIB, 0)}

@@ -44,6 +44,7 @@ CALLS: dict[str, Call] = {
     "trained": lambda job: tr.trained(job, 1, NOW, DIGEST),
     "evaluated": lambda job: tr.evaluated(job, 1, NOW, []),
     "concluded": lambda job: tr.concluded(job, 1, NOW, [], "it is identical"),
+    "committed": lambda job: tr.committed(job, 1, NOW, 2),
     "registered": lambda job: tr.registered(job, 1, NOW, 3),
     "failed": lambda job: tr.failed(job, 1, NOW, Cause.ERROR, "no"),
     "lost": lambda job: tr.lost(job, 1, NOW, Cause.WORKER_LOST, "killed"),
@@ -60,6 +61,7 @@ TABLE: dict[str, dict[Phase, Phase]] = {
     "trained": {P.RUNNING: P.EVALUATING},
     "evaluated": {P.EVALUATING: P.REGISTERING},
     "concluded": {P.EVALUATING: P.SUCCEEDED},
+    "committed": {P.REGISTERING: P.REGISTERING},
     "registered": {P.REGISTERING: P.SUCCEEDED},
     "failed": dict.fromkeys(ACTIVE, P.FAILED),
     "lost": dict.fromkeys(ACTIVE, P.RESUMING) | {P.PREPARING: P.QUEUED},
@@ -95,8 +97,31 @@ def test_a_job_that_is_to_stop_ends_however_its_processes_do(phase: Phase, cause
         assert ended.attempts[-1].cause is cause
 
 
-def test_work_that_is_done_before_the_stop_counts() -> None:
-    assert tr.registered(tr.cancel(at(P.REGISTERING), NOW, "ann", ""), 1, NOW, 3).phase is P.SUCCEEDED
+@pytest.mark.parametrize("cause", sorted(STOPS))
+def test_who_is_to_stop_asks_for_no_version(cause: Cause) -> None:
+    stopped = tr.committed(tr.stop(at(P.REGISTERING), NOW, cause, "enough"), 1, NOW, 2)
+    assert (stopped.final, stopped.cause, stopped.committed) == (True, cause, False)
+
+
+def test_nothing_stops_a_job_whose_version_may_be_there() -> None:
+    """Not in its attempt, nor while it waits for another, nor in that."""
+    asked = tr.committed(at(P.REGISTERING), 1, NOW, 2)
+    waits = tr.lost(asked, 1, NOW, Cause.TRAINER_LOST, "killed")
+    again = tr.begin(waits, NOW, {"blue": 1})
+    for each in (asked, waits, again, tr.prepared(again, 2, NOW)):
+        with pytest.raises(DomainError) as refused:
+            tr.cancel(each, NOW, "ann", "")
+        assert refused.value.reason is Reason.JOB_COMMITTED
+        with pytest.raises(tr.IllegalMove):
+            tr.stop(each, NOW, Cause.TIME_LIMIT, "too long")
+    assert tr.committed(tr.prepared(again, 2, NOW), 2, NOW, 5).parent == 2, "asked again, it asks for the same"
+
+
+def test_a_version_that_may_be_there_is_spoken_of_when_the_job_is_given_up() -> None:
+    running = tr.committed(at(P.REGISTERING), 1, NOW, 0)
+    lost = _losses(running, tr.MAX_FRUITLESS, checkpoints=False)
+    assert lost.cause is Cause.LOST_TOO_OFTEN
+    assert "the registry was asked for its version" in lost.message
 
 
 @pytest.mark.parametrize("phase", sorted(FINAL))
@@ -227,6 +252,7 @@ def _calls(chance: random.Random, attempt: int, now: float) -> list[Call]:
         lambda job: tr.checkpointed(job, attempt, Checkpoint(int(now * 10), "file:///c")),
         lambda job: tr.trained(job, attempt, now, DIGEST),
         lambda job: tr.evaluated(job, attempt, now, [GateResult("g", chance.choice(list(Outcome)))]),
+        lambda job: tr.committed(job, attempt, now, 0),
         lambda job: tr.registered(job, attempt, now, 1),
         lambda job: tr.lost(job, attempt, now, Cause.TRAINER_LOST, "x"),
     ]
@@ -250,6 +276,7 @@ def test_any_walk_stays_in_the_table_and_keeps_its_invariants(seed: int) -> None
         assert [a for a in after.attempts if not a.ended] == ([after.attempt] if after.attempt else [])
         assert after.final == bool(after.ended)
         assert not (after.stop and not after.active)
+        assert not (after.committed and (after.stop or after.cause is Cause.CANCELLED))
         assert sum(after.seconds_at(now).values()) == pytest.approx(now)
         here = after
         if here.final:

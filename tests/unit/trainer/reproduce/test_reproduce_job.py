@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bmase.registry.v1 import registry_pb2
 
 from services.trainer.engine import alone
-from services.trainer.engine.attempt import Attempt
-from services.trainer.recipes.recipe import Material, Place
+from services.trainer.engine.attempt import Attempt, Brought
+from services.trainer.recipes.recipe import Place
 from services.trainer.reproduce import job
 from services.trainer.reproduce.again import How
 from services.trainer.reproduce.made import Made
@@ -39,9 +38,9 @@ def test_kept_data_are_in_the_trainer_s_own_store(tmp_path: Path, monkeypatch: p
         place=Place.ALONE,
         parameters={},
         blobs=tmp_path.as_uri(),
+        materials=(Brought(name="digits@3", folder=tmp_path, version={}),),
     )
     run = alone._Run(attempt, {}, tmp_path, lambda said: None)
-    run.brought = (Material("digits@3", registry_pb2.Version(), tmp_path),)
     with pytest.raises(EnoughError):
         job.main(run)
     assert asked == [told or tmp_path.as_uri()]
