@@ -30,14 +30,14 @@ class _Run(JobRun, AloneRun):
     ) -> None:
         super().__init__(attempt, manifests, folder, tell)
         self.memory_bytes, self.snapshots = attempt.spec.resources.memory_bytes, attempt.blobs
-        self._brought = tuple(
+        self._materials = tuple(
             Material(each.name, json_format.ParseDict(dict(each.version), registry_pb2.Version()), each.folder)
             for each in attempt.materials
         )
 
     @property
     def materials(self) -> Sequence[Material]:
-        return self._brought
+        return self._materials
 
     def parted(self, source: str = DATA) -> tuple[Manifest, Splits] | None:
         manifest = self._manifests.get(source)
