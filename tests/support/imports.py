@@ -26,6 +26,8 @@ class ImportRun(AloneRun):
         self.said: list[str] = []
 
     def files(self, source: str = "data") -> tuple[Path, ...]:
+        """Where they lie; the folder of the source's name is taken, as in a job, which has its copies there."""
+        (self.folder / source).mkdir(exist_ok=True)
         return tuple(self.sources[source])
 
     def report(self, step: int, *, total: int = 0, epoch: float = 0.0, message: str = "", **metrics: float) -> None:

@@ -56,7 +56,7 @@ class ImportParameters(Parameters):
     memory_gib   of the process that opens the model, when it is to be less than the job's
     """
 
-    format: Literal["", *Format] = ""  # type: ignore[valid-type]
+    format: Literal["", *map(str, Format)] = ""  # type: ignore[valid-type]
     module: str = Field("", pattern=r"^([A-Za-z_]\w*(:[A-Za-z_]\w*)?)?$")
     arguments: dict[str, Any] = Field({})
     inputs: dict[str, Input] = Field({})

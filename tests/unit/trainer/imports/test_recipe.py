@@ -36,3 +36,9 @@ def test_what_it_does_not_know_is_refused(wrong: dict[str, object]) -> None:
 def test_its_data_have_no_rows_and_it_runs_alone() -> None:
     recipe = by_name("import")
     assert (recipe.place, recipe.files, recipe.sources) == ("alone", ("data",), ("data",))
+
+
+def test_a_format_that_is_none_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        by_name("import").check({"format": "pickle"})
+    assert "'sklearn', 'xgboost'" in refused.value.violations[0].description
