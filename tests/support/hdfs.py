@@ -104,7 +104,8 @@ class Hdfs:
         _write(conf / "hdfs-site.xml", {**_COMMON, "dfs.replication": self._datanodes, **settings})
         (conf / "log4j.properties").write_text(LOGGING, encoding="utf-8")
         classes = ":".join((str(conf), str(self._folder / "pages"), f"{hdfs_jars()}/*"))
-        command = [binary("java"), *JAVA, "-cp", classes, program]
+        (conf / "scratch").mkdir()
+        command = [binary("java"), *JAVA, f"-Djava.io.tmpdir={conf / 'scratch'}", "-cp", classes, program]
         return Process(command, self._folder / f"{name}.log", name=name, env={"HADOOP_USER_NAME": USER})
 
     def __enter__(self) -> Hdfs:

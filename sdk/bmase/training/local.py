@@ -58,7 +58,9 @@ class LocalRun(Run):
         self.parameters = dict(parameters or {})
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-        self.folder = Path(tempfile.mkdtemp(prefix="bmase-run-"))
+        # Also gone when nobody used the run as a context.
+        self._scratch = tempfile.TemporaryDirectory(prefix="bmase-run-", ignore_cleanup_errors=True)
+        self.folder = Path(self._scratch.name)
         self.product: Product | None = None
         self.metrics: list[dict[str, float]] = []  # as reported, each with its step
         self._paths = dict(data or {})
@@ -75,7 +77,7 @@ class LocalRun(Run):
     ) -> None:
         if not self._quiet:
             self._progress.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.cleanup()
 
     @cached_property
     def _progress(self) -> progress.Lines | progress.Bar:
