@@ -271,7 +271,7 @@ def fail(client: triton_grpc.InferenceServerClient, model: str, **options: Any) 
     raise AssertionError(f"{model} answered what it cannot answer")
 
 
-def eventually(holds: Callable[[], object], what: str, timeout: float = 10) -> None:
+def eventually(holds: Callable[[], object], what: str, timeout: float = 60) -> None:
     """Waits until it holds; errors on the way count as not yet."""
     deadline = time.monotonic() + timeout
     last: BaseException | None = None

@@ -75,12 +75,12 @@ class Load:
         """Right answers by version."""
         return Counter(a.version for a in self.since(since) if a.status == "OK")
 
-    def wait_for(self, count: int, timeout: float = 20) -> None:
+    def wait_for(self, count: int, timeout: float = 60) -> None:
         """Until so many more requests have ended, well or badly."""
         goal = len(self.answers) + count
         self.wait_until(lambda: len(self.answers) >= goal, f"{count} more answers", timeout)
 
-    def wait_until(self, reached: Callable[[], bool], what: str, timeout: float = 20) -> None:
+    def wait_until(self, reached: Callable[[], bool], what: str, timeout: float = 60) -> None:
         """Until the answers show something."""
         deadline = time.monotonic() + timeout
         while not reached():

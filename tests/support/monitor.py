@@ -86,7 +86,7 @@ class Monitor:
         self.process.start()
         return self
 
-    def lead(self, timeout: float = 40) -> Self:
+    def lead(self, timeout: float = 60) -> Self:
         """Waits until it leads: after a killed leader that takes a while."""
         self.process.wait_port(self.port, timeout)
         return self
@@ -168,7 +168,7 @@ class Crowd:
     def ok(self) -> int:
         return sum(count for (_, status), count in self.answered.items() if status == "OK")
 
-    def wait(self, count: int, timeout: float = 30) -> None:
+    def wait(self, count: int, timeout: float = 60) -> None:
         """Until so many more were answered."""
         goal, deadline = sum(self.answered.values()) + count, time.monotonic() + timeout
         while sum(self.answered.values()) < goal:

@@ -77,7 +77,7 @@ class Process:
             )
         return self
 
-    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 30) -> Self:
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 60) -> Self:
         """Waits until `ready()`; fails with the log when the program dies before, or time is up."""
         deadline = time.monotonic() + timeout
         while not ready():
@@ -88,15 +88,15 @@ class Process:
             time.sleep(POLL_SECONDS)
         return self
 
-    def wait_port(self, port: int, timeout: float = 30) -> Self:
+    def wait_port(self, port: int, timeout: float = 60) -> Self:
         """Waits until something accepts connections on the loopback port."""
         return self.wait_until(lambda: accepts(port), f"listener on port {port}", timeout)
 
-    def wait_http(self, url: str, timeout: float = 30) -> Self:
+    def wait_http(self, url: str, timeout: float = 60) -> Self:
         """Waits until a GET of `url` answers with a status below 300."""
         return self.wait_until(lambda: answers(url), f"answer from {url}", timeout)
 
-    def wait_exit(self, timeout: float = 30) -> int:
+    def wait_exit(self, timeout: float = 60) -> int:
         """Waits until the program has ended by itself; returns its status."""
         try:
             self._wait(timeout)

@@ -168,7 +168,7 @@ class Suite:
         done = self.run("status", "--json")
         return {row["name"]: row for row in json.loads(done.stdout)["programs"]}
 
-    def until(self, reached: Callable[[], Any], what: str, timeout: float = 30) -> float:
+    def until(self, reached: Callable[[], Any], what: str, timeout: float = 60) -> float:
         """Waits until `reached()` is true (an exception counts as not yet); seconds that it took."""
         begun = time.monotonic()
         last: Any = None
@@ -183,7 +183,7 @@ class Suite:
             time.sleep(POLL_SECONDS)
         raise AssertionError(f"not within {timeout} s: {what}; last: {last!r}")
 
-    def until_ready(self, *programs: str, timeout: float = 30) -> float:
+    def until_ready(self, *programs: str, timeout: float = 60) -> float:
         """Waits until the programs (none named: all) answer."""
 
         def ready() -> bool:

@@ -64,7 +64,7 @@ class Service(Process):
         self.wait_until(lambda: any(event["event"] == name for event in self.events()), name, timeout=20)
         return self.event(name)
 
-    def exit_code(self, timeout: float = 15) -> int | None:
+    def exit_code(self, timeout: float = 60) -> int | None:
         deadline = time.monotonic() + timeout
         while self.alive and time.monotonic() < deadline:
             time.sleep(0.02)

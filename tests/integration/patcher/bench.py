@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 ONES = np.ones((1, 4), np.float32)
 
 
-async def eventually(look: Callable[[], Awaitable[Found | None]], what: str, timeout: float = 20) -> Found:
+async def eventually(look: Callable[[], Awaitable[Found | None]], what: str, timeout: float = 60) -> Found:
     """Waits until `look` finds something; fails with what it waited for."""
     deadline = time.monotonic() + timeout
     while True:
@@ -159,7 +159,7 @@ class NodeBench:
         entry = await self.consul.kv.get(status_key(self.name, model))
         return read(Status, entry.value) if entry else None
 
-    async def reaches(self, model: str, state: Step, version: int | None = None, timeout: float = 30) -> Status:
+    async def reaches(self, model: str, state: Step, version: int | None = None, timeout: float = 60) -> Status:
         """Waits until the node says this of the model."""
 
         async def look() -> Status | None:
@@ -172,13 +172,13 @@ class NodeBench:
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {await self.status(model)}\n{self.agent.tail(40)}") from None
 
-    async def leaves(self, model: str, timeout: float = 20) -> None:
+    async def leaves(self, model: str, timeout: float = 60) -> None:
         async def look() -> bool:
             return await self.status(model) is None
 
         await eventually(look, f"{model} gone", timeout)
 
-    async def usable(self, wanted: bool = True, timeout: float = 30) -> Alive:
+    async def usable(self, wanted: bool = True, timeout: float = 60) -> Alive:
         async def look() -> Alive | None:
             entry = await self.consul.kv.get(node_alive(self.name))
             alive = read(Alive, entry.value) if entry else None

@@ -232,7 +232,7 @@ class Platform:
         name = f"models/{model}/deployments/{version}"
         return await self.deployments.GetDeployment(pb.GetDeploymentRequest(name=name))
 
-    async def reaches(self, model: str, version: int, state: Any, timeout: float = 40) -> pb.Deployment:
+    async def reaches(self, model: str, version: int, state: Any, timeout: float = 60) -> pb.Deployment:
         """Follows the deployment until it is in the state, over restarts of the patcher."""
         last: pb.Deployment | None = None
         try:

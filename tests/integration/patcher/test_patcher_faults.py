@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 
 pytestmark = pytest.mark.anyio
 D = pb.Deployment
-ELECTION_SECONDS = 30  # a leader that was killed keeps its place for eleven seconds
+ELECTION_SECONDS = 60  # a leader that was killed keeps its place for eleven seconds
 
 
 @pytest.fixture(autouse=True)

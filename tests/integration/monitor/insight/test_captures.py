@@ -28,7 +28,7 @@ async def stored(consul: Consul, model: str = "digits") -> dict[str, Any]:
     return entry.json() if entry else {}
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 20) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], timeout: float = 60) -> None:
     async with asyncio.timeout(timeout):
         while True:
             with contextlib.suppress(DomainError):

@@ -18,7 +18,7 @@ from tests.integration.patcher.platform import QUICK, Platform
 from tests.integration.patcher.releases.stage import LockedGateway, ScriptedMonitor
 
 R = pb.Release
-ELECTION_SECONDS = 40  # a leader that was killed keeps its place for eleven seconds
+ELECTION_SECONDS = 60  # a leader that was killed keeps its place for eleven seconds
 ENDED = (R.STATE_COMPLETED, R.STATE_ROLLED_BACK, R.STATE_FAILED)
 
 
@@ -100,7 +100,7 @@ class Flight:
         async for said in self.releases.WatchRelease(release_pb2.WatchReleaseRequest(name=name)):
             yield said
 
-    async def reaches(self, name: str, state: int, step: int | None = None, timeout: float = 40) -> pb.Release:
+    async def reaches(self, name: str, state: int, step: int | None = None, timeout: float = 60) -> pb.Release:
         """Waits, over restarts of the patcher, until it is there; a step also has to be in force."""
         last = "nothing"
 

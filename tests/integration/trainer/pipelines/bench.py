@@ -118,7 +118,7 @@ def wish(**fields: Any) -> pipeline_pb2.PipelinePlan:
 
 
 async def until(
-    look: Callable[[], Awaitable[Found]], good: Callable[[Found], Any], what: str, timeout: float = 30
+    look: Callable[[], Awaitable[Found]], good: Callable[[Found], Any], what: str, timeout: float = 60
 ) -> Found:
     """What is found once it is good."""
     last: Any = None
