@@ -50,9 +50,13 @@ def test_tritonclient_grpc(served: Suite) -> None:
         metadata = client.get_model_metadata(MODEL)
         assert [(t.name, t.datatype, list(t.shape)) for t in metadata.inputs] == [("x", "FP32", [-1, 4])]
         assert client.get_model_config(MODEL).config.backend == "onnxruntime"
-        before = client.get_inference_statistics(MODEL).model_stats[0].inference_count
+
+        def counted() -> int:
+            return int(client.get_inference_statistics(MODEL).model_stats[0].inference_count)
+
+        before = counted()
         assert np.array_equal(client.infer(MODEL, [_input(triton_grpc)]).as_numpy("y"), Y)
-        assert client.get_inference_statistics(MODEL).model_stats[0].inference_count == before + 1
+        served.until(lambda: counted() > before, "counted, which Triton does after it has answered", 5)
         index = client.get_model_repository_index
         served.until(lambda: MODEL in [entry.name for entry in index().models], "the model in the index", 5)
 
