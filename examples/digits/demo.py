@@ -219,7 +219,7 @@ def _leave_alone(client: Client, traffic: Traffic, candidate: Candidate) -> Judg
     found = judged.release(client, traffic, MODEL, candidate, _say)
     if found.as_promised or found.reason != "BAD_SLOW":
         return found
-    _say("this machine had other work at that moment, which no judge can know: once more")
+    _say("where a machine has other work, any version may be slow for a moment: once more")
     return judged.release(client, traffic, MODEL, candidate, _say)
 
 

@@ -63,12 +63,14 @@ def state_word(release: pb.Release) -> str:
 
 
 def late(release: str, seen: pb.Release, timeout: float | None) -> TimedOut:
-    """Time ran out before it came so far; `seen` is how it was seen last."""
+    """Time ran out before it came so far; `seen` is how it was seen last. `timeout` None: it was not the caller's."""
+    after = "the server's time is over: " if timeout is None else f"after {timeout:g} s "
     if not seen.name:
-        return TimedOut(f"after {timeout:g} s nothing was heard of {names.release(release)}")
+        hint = "`bmase doctor` says what does not answer."
+        return TimedOut(f"{after}nothing was heard of {names.release(release)}", hint=hint)
     said = f": {seen.message}" if seen.message else ""
     return TimedOut(
-        f"after {timeout:g} s {seen.name} is still {state_word(seen)}{said}",
+        f"{after}{seen.name} is still {state_word(seen)}{said}",
         reason=seen.reason or "DEADLINE_EXCEEDED",
         hint=f"It goes on by itself: `bmase release watch {names.short(seen.model)}` follows it.",
     )

@@ -22,10 +22,10 @@ class Wire:
         raise TimedOut("Stream removed (Deadline Exceeded)")
 
 
-def late(*said: pb.Release) -> TimedOut:
+def late(*said: pb.Release, timeout: float | None = 120.0) -> TimedOut:
     wire: Any = Wire(*said)
     with pytest.raises(TimedOut) as caught:
-        Releases(wire).wait("r-1", timeout=120.0)
+        Releases(wire).wait("r-1", timeout=timeout)
     return caught.value
 
 
@@ -40,3 +40,7 @@ def test_a_release_that_takes_longer_is_told_as_it_was_seen_last() -> None:
 
 def test_a_release_of_which_nothing_is_heard_is_named() -> None:
     assert "after 120 s nothing was heard of releases/r-1" in str(late())
+
+
+def test_a_deadline_that_is_not_the_callers_is_told_as_well() -> None:
+    assert "nothing was heard of releases/r-1" in str(late(timeout=None))

@@ -56,6 +56,19 @@ def attempted(tmp_path: Path, main: str = "a:b", **fields: Any) -> Attempt:
     )
 
 
+def two_kept(tmp_path: Path) -> tuple[Kept, Kept]:
+    """Checkpoints of steps 5 and 6."""
+    said: list[Said] = []
+    run = made(tmp_path, said)
+    for step in (5, 6):
+        run.checkpoint(step, {"step": step})
+        while len(said) < step - 4:
+            time.sleep(0.01)
+    run._writer.close()
+    earlier, last = (each.kept for each in said if isinstance(each, Checkpointed))
+    return earlier, last
+
+
 def silent_for(times: int, then: Callable[..., Any]) -> Callable[..., Any]:
     left = [times]
 
@@ -84,14 +97,7 @@ def test_a_step_that_is_kept_twice_is_resumed_as_it_was_kept_last(tmp_path: Path
 
 
 def test_a_damaged_checkpoint_costs_one_interval_and_not_the_job(tmp_path: Path) -> None:
-    said: list[Said] = []
-    run = made(tmp_path, said)
-    for step in (5, 6):
-        run.checkpoint(step, {"step": step})
-        while len(said) < step - 4:
-            time.sleep(0.01)
-    run._writer.close()
-    earlier, last = (each.kept for each in said if isinstance(each, Checkpointed))
+    earlier, last = two_kept(tmp_path)
     lost = Kept(key="jobs/j1/checkpoints/1-7-lost.pt", digest="sha256:" + "0" * 64, step=7)
     (tmp_path / "blobs" / last.key).write_bytes(b"half")
     words: list[Said] = []
@@ -105,14 +111,7 @@ def test_a_damaged_checkpoint_costs_one_interval_and_not_the_job(tmp_path: Path)
 
 
 def test_workers_go_on_from_a_checkpoint_that_is_whole_for_all_of_them(tmp_path: Path) -> None:
-    said: list[Said] = []
-    run = made(tmp_path, said)
-    for step in (5, 6):
-        run.checkpoint(step, {"step": step})
-        while len(said) < step - 4:
-            time.sleep(0.01)
-    run._writer.close()
-    earlier, last = (each.kept for each in said if isinstance(each, Checkpointed))
+    earlier, last = two_kept(tmp_path)
     others = iter([0, 1])  # another worker could not read the last one
 
     def least(number: int) -> int:
