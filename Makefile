@@ -9,6 +9,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 BMASE := $(VENV)/bin/bmase
 PYTEST := $(PY) -m pytest
+# What counts on the time that real programs take has a second try, alone.
+TESTS := tests/run.sh
 ARGS ?=
 # A file stays on one worker, with its servers; the order of files is that of tests/conftest.py.
 BY_FILE := --dist loadfile --no-loadscope-reorder
@@ -76,14 +78,14 @@ test-unit: $(DEV) ## Tests without sockets
 	@$(PYTEST) -n $(UNIT_JOBS) tests/unit --timeout=60 $(ARGS)
 
 test-integration: $(DEV) $(VENV)/.runtime ## Tests with one real binary each
-	@$(PYTEST) -n $(JOBS) $(BY_FILE) tests/integration $(LONG:%=--ignore=%) $(ARGS)
+	@$(TESTS) -n $(JOBS) $(BY_FILE) tests/integration $(LONG:%=--ignore=%) $(ARGS)
 
 test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with real faults
-	@$(PYTEST) -n $(E2E_JOBS) $(BY_FILE) tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
-	@$(PYTEST) -n $(E2E_JOBS) $(BY_FILE) $(TRAINING) $(ARGS)
+	@$(TESTS) -n $(E2E_JOBS) $(BY_FILE) tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
+	@$(TESTS) -n $(E2E_JOBS) $(BY_FILE) $(TRAINING) $(ARGS)
 
 test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, a closed loop with no hand on it, a Ray cluster that loses a node
-	@$(PYTEST) $(LONG) $(ARGS)
+	@$(TESTS) $(LONG) $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain
 	@test -n "$(BENCH)" || { echo "which one? make bench BENCH=NAME, with NAME one of: $$(cd bench && ls *.py | grep -v _ | sed 's/\.py//' | xargs)"; exit 2; }

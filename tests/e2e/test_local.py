@@ -87,6 +87,7 @@ def test_a_taken_port_moves_and_is_remembered(tmp_path: Path) -> None:
     suite = Suite(tmp_path / "moved")
     wanted = json.loads(suite.place.ports.read_text())["gateway"]
     with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind((ports.HOST, wanted))
         squatter.listen()
         done = suite.run("up", timeout=120)

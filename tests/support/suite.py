@@ -18,15 +18,12 @@ from bmase import Client
 from infra.local import leftovers, ports
 from infra.local.place import CHECKOUT, DATA_VARIABLE, Identity, Place, read_json, write_json
 from infra.local.supervision import Supervisor
+from tests.support.ports import suite_ports
 
 BMASE = str(Path(sys.executable).parent / "bmase")
 NODES = ("blue", "green")
 UP_SECONDS = 120
 POLL_SECONDS = 0.05
-
-
-def _private(port: int) -> bool:
-    return port in ports.OTHERS and ports.is_free(port)
 
 
 class Suite:
@@ -47,11 +44,7 @@ class Suite:
         self.place.make()
         if settings:
             self.place.settings.write_text(settings)
-        # Never the documented ports: a developer's own suite may want them.
-        private = ports.choose(
-            ports.defaults(self.nodes, observed, trains), {}, lambda port: port in ports.OTHERS and ports.is_free(port)
-        )
-        write_json(self.place.ports, private)
+        write_json(self.place.ports, suite_ports(ports.defaults(self.nodes, observed, trains)))
 
     def up(self) -> Self:
         """Starts what does not run, waits until it serves."""
