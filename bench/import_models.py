@@ -282,10 +282,10 @@ model.export(folder + "/saved", verbose=False)
 def _tensorflow(folder: Path) -> Iterator[Foreign]:
     """Trained in the environment that imports it too: 1.5 GB at the first use on a machine."""
     from services.kit.errors import DomainError
-    from services.trainer.imports import environments
+    from services.trainer.imports import tensorflow
 
     try:
-        python = environments.tensorflow().python
+        python = tensorflow.interpreter().python
     except DomainError as error:
         print(f"TensorFlow is left out: {error.message}")
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from services.trainer import environments
+
 OURS = "BMASE_"
 # The suite's mark, by which its processes are found, and what reproductions look for.
-TOLD = frozenset({"BMASE_SUITE_ID", "BMASE_TRAINER_ENVIRONMENTS", "BMASE_TRAINER_SNAPSHOTS"})
+TOLD = frozenset({"BMASE_SUITE_ID", environments.FOLDER, environments.DAYS, "BMASE_TRAINER_SNAPSHOTS"})
 
 
 def environment() -> dict[str, str]:

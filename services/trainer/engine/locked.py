@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from services.trainer import environments
 from services.trainer.engine import locks, marks
 from services.trainer.engine.attempt import EVENTS, INSTALLER_HOME, Attempt, Logged, Said, write_line
 from services.trainer.engine.calling import failure
-from services.trainer.imports.environments import folder as kept_in
 from services.trainer.reproduce.again import linked
 from services.trainer.reproduce.documents import digest_of
-from services.trainer.reproduce.environment import build, one_at_a_time
+from services.trainer.reproduce.environment import build
 from services.trainer.reproduce.packages import Lock
 
 INSIDE = "services.trainer.engine.inside"
@@ -29,17 +29,17 @@ _OTHERS = frozenset({INSTALLER_HOME, "PYTHONHOME", "VIRTUAL_ENV"})
 Tell = Callable[[str], None]
 
 
-def place(lock: Lock, environments: Path) -> Path:
+def place(lock: Lock, root: Path) -> Path:
     """One folder for each content: unlike a recorded lock, this one knows packages by nothing but their archives."""
     pins = [[package.pin, *package.archives] for package in lock.packages]
     digest = digest_of([lock.python, lock.implementation, lock.platform, pins])
-    return environments / f"job-{digest.removeprefix('sha256:')[:32]}"
+    return root / f"job-{digest.removeprefix('sha256:')[:32]}"
 
 
-def prepared(lock: Lock, environments: Path, tell: Tell) -> Path:
+def prepared(lock: Lock, root: Path, tell: Tell) -> Path:
     """The interpreter of the environment, checked; raises what `reproduce.environment.build` does."""
-    target = place(lock, environments)
-    with one_at_a_time(target, tell):
+    target = place(lock, root)
+    with environments.one_at_a_time(target, tell):
         if not target.exists():
             tell(f"builds the environment of the lock: {len(lock.packages)} packages, by uv")
         began = time.monotonic()
@@ -70,9 +70,8 @@ def main() -> None:
     try:
         attempt = Attempt.read(folder)
         assert attempt.lock is not None
-        python = prepared(
-            locks.read(attempt.lock.read_bytes()), kept_in(), lambda text: _told(Logged(time=time.time(), text=text))
-        )
+        lock, root = locks.read(attempt.lock.read_bytes()), environments.folder()
+        python = prepared(lock, root, lambda text: _told(Logged(time=time.time(), text=text)))
         platform = linked(folder / "platform")
     except Exception as error:
         _told(failure(error))

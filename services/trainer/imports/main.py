@@ -11,7 +11,7 @@ from bmase.reasons import Reason
 from bmase.training import Product
 
 from services.kit.errors import DomainError, InvalidArgument, Violation
-from services.trainer.imports import cells, environments, evidence, hostile, sources, verdict
+from services.trainer.imports import cells, evidence, hostile, sources, tensorflow, verdict
 from services.trainer.imports.compare import Difference, Tolerance
 from services.trainer.imports.confine import Limits
 from services.trainer.imports.formats import TRAITS, Format, Found, Unknown, detect
@@ -101,7 +101,7 @@ def _memory(gib: float | None, most: int) -> int:
 def _converted(run: AloneRun, request: Request, folder: Path, found: Found) -> hostile.Answered:
     work = run.folder / "work"
     work.mkdir()
-    interpreter = environments.tensorflow() if found.format is Format.SAVED_MODEL else None
+    interpreter = tensorflow.interpreter() if found.format is Format.SAVED_MODEL else None
     task = cells.Task(request, folder, found.path, _examples(run), MOST_BYTES, TRAITS[found.format].code)
     return hostile.unpack(cells.run(task, work, interpreter), work, MOST_BYTES)
 

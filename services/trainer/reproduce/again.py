@@ -18,8 +18,9 @@ from typing import Any
 from bmase.reasons import Reason
 
 from services.kit.errors import DomainError
+from services.trainer.environments import one_at_a_time
 from services.trainer.reproduce.data import check_data, sources
-from services.trainer.reproduce.environment import Installer, build, one_at_a_time
+from services.trainer.reproduce.environment import Installer, build
 from services.trainer.reproduce.heldout import answers
 from services.trainer.reproduce.made import RECORD, Made, made_at, without_given
 from services.trainer.reproduce.platform import roots

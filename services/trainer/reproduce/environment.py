@@ -6,14 +6,12 @@ which also catches a wheel that was rebuilt under the same version.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,19 +72,6 @@ def build(lock: Lock, folder: Path, installer: Installer = Installer()) -> Path:
         shutil.rmtree(building)
     check(lock, folder, installer.provided)
     return interpreter(folder)
-
-
-@contextlib.contextmanager
-def one_at_a_time(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Who wants the same environment waits for the first; the system lets go of it when the process ends."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another job builds the same environment; waits for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def look_up_archives(lock: Lock, folder: Path, installer: Installer = Installer()) -> Lock:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from bmase.training import Product
 
+from services.trainer import environments
 from services.trainer.engine import packing
 from services.trainer.recipes.recipe import AloneRun
 from services.trainer.reproduce.again import STEPS, How, reproduce
 from services.trainer.reproduce.made import CODE, Made, made_of
 from services.trainer.reproduce.verdict import REPRODUCES, Outcome, Verdict
 
-ENVIRONMENTS, SNAPSHOTS = "BMASE_TRAINER_ENVIRONMENTS", "BMASE_TRAINER_SNAPSHOTS"
+SNAPSHOTS = "BMASE_TRAINER_SNAPSHOTS"
 VERDICT = "verdict.json"
 
 
@@ -24,7 +25,7 @@ def main(run: AloneRun) -> None:
     (material,) = run.materials
     version = made_of(material)
     how = How(
-        environments=Path(os.environ.get(ENVIRONMENTS) or Path.home() / ".cache/bmase/environments"),
+        environments=environments.folder(),
         bundle=unpacked_code(version, run.folder / "bundle"),
         snapshots=os.environ.get(SNAPSHOTS) or run.snapshots,
         told=lambda step, message: run.report(step, total=STEPS, message=message),

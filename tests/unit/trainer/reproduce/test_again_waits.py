@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from services.trainer.environments import one_at_a_time
 from services.trainer.reproduce import again
 from services.trainer.reproduce.again import How, environment_folder, reproduce
-from services.trainer.reproduce.environment import one_at_a_time
 
 pytestmark = pytest.mark.timeout(60)
 

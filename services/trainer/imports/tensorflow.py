@@ -4,39 +4,27 @@ kept.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from services.trainer.environments import folder, one_at_a_time
 from services.trainer.imports.cells import failed
 from services.trainer.imports.sandbox import Interpreter
 
 REQUIREMENTS = Path(__file__).with_name("tensorflow.txt")
-CACHE = "BMASE_TRAINER_ENVIRONMENTS"
 SECONDS = 3600
 
 
-def tensorflow() -> Interpreter:
+def interpreter() -> Interpreter:
     """Installs 1.7 GB at the first use on a machine; CONVERSION_FAILED says what uv said when it cannot."""
     place = folder() / f"tensorflow-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Jobs on one machine wait for the first of them; a folder that is there is whole.
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
+    with one_at_a_time(place, print):
+        if not place.exists():  # a folder that is there is whole
             _make(place)
     return Interpreter(place / "bin" / "python", (place, Path(sys.base_prefix)))
-
-
-def folder() -> Path:
-    """Where environments are kept: of the trainer, or of the user."""
-    given = os.environ.get(CACHE)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else cache / "bmase" / "environments"
 
 
 def _make(place: Path) -> None:
