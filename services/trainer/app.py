@@ -57,6 +57,7 @@ async def build(stack: AsyncExitStack) -> None:
             blobs=Blobs(settings.blobs),
             machine=settings.machine,
             address=settings.ray_address,
+            journal_days=settings.journal_days,
         )
 
     loop = Loop(consul, records, hub, engine=engine, quotas=settings.quotas)

@@ -55,6 +55,13 @@ class TrainerSettings(ServiceSettings):
     checkpoint_seconds: float = Field(
         default=30.0, ge=0.1, le=86400, description="what a job loses at most by a death, at its usual speed"
     )
+    journal_days: float = Field(
+        default=90.0,
+        ge=0,
+        le=36500,
+        description="how long what a job printed and reported can be read once it has ended; 0: for ever. "
+        "Its states and its series stay",
+    )
     data_poll_seconds: float = Field(
         default=30.0,
         ge=0.1,

@@ -24,6 +24,7 @@ from services.trainer.engine.keeping import AGAIN, Keeper, gone, kept, prepared
 from services.trainer.engine.process import Process
 from services.trainer.engine.registering import Registering
 from services.trainer.engine.stable import Stable
+from services.trainer.engine.sweeping import Sweeper
 from services.trainer.jobs import transitions
 from services.trainer.jobs.capacity import Amount
 from services.trainer.jobs.events import Event, LogLine, Stream
@@ -36,7 +37,6 @@ from services.trainer.recipes.recipe import Place
 log = structlog.get_logger(__name__)
 
 HERE = "local"  # the node's name when Ray is our own
-SWEEP_EVERY = 600.0  # seconds between two looks for what jobs have left that ended without an attempt
 
 Key = tuple[str, int]  # job and attempt
 Result = TypeVar("Result")
@@ -58,6 +58,7 @@ class Engine:
         blobs: Blobs,
         machine: Amount,
         address: str = "",
+        journal_days: float = 0.0,
     ) -> None:
         self._records, self._journal, self._hub = records, journal, hub
         self._assignments, self._registering, self._stable = assignments, registering, stable
@@ -66,6 +67,7 @@ class Engine:
         self._processes: dict[Key, Process] = {}
         self._cluster = Cluster(address) if address else None
         self._closing = False
+        self._sweeper = Sweeper(records, journal, blobs, journal_days)
         self._sweeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -73,7 +75,7 @@ class Engine:
         if self._cluster is not None:
             self._cluster.open()
         await self._assignments.clear()
-        self._sweeping = asyncio.create_task(self._sweep_again_and_again(), name="sweep")
+        self._sweeping = asyncio.create_task(self._sweeper.run(), name="sweep")
 
     def nodes(self) -> Mapping[str, Amount]:
         """What there is to hold: of this machine, or of the cluster."""
@@ -149,7 +151,7 @@ class Engine:
             self._running.pop(key, None)
             await self._assignments.leave(*key)
             if not self._closing:
-                await self._forget(job.id)
+                await self._sweeper.forget(job.id)
             self._hub.notify()
 
     async def _work(self, job: Job, key: Key, keep: Keeper) -> None:
@@ -205,26 +207,6 @@ class Engine:
         line = Event(time.time(), job.attempts[-1].number, LogLine(text, stream=Stream.STDERR))
         await kept(lambda: self._journal.append(job.id, [line]))
         self._hub.notify()
-
-    async def _forget(self, job: str) -> None:
-        """What was kept for further attempts of a job that has ended; what cannot be removed now is swept up later."""
-        with contextlib.suppress(DomainError, OSError):
-            if (await self._records.get(job)).final:
-                await asyncio.to_thread(self._blobs.delete_all, f"jobs/{job}")
-
-    async def _sweep_again_and_again(self) -> None:
-        while True:
-            await self.sweep()
-            await asyncio.sleep(SWEEP_EVERY)
-
-    async def sweep(self) -> None:
-        """The same for all jobs that have ended while nobody led, or while they waited."""
-        try:
-            going_on = {job.id for job in await self._records.unfinished()}
-            for job in await self._blobs.kept_below("jobs") - going_on:
-                await self._forget(job)
-        except (DomainError, OSError) as error:
-            log.warning("not_swept", message=str(error))
 
     async def _drive(self, job: Job, key: Key, keep: Keeper) -> Heard:
         on_ray = task(job).place is Place.WORKERS and not job.product

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bmase.reasons import Reason
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.kit import pages
@@ -20,6 +21,7 @@ from services.trainer.jobs.events import CHATTER, Event, Kind, Metrics, body_fro
 KEPT = 100_000  # offsets for which log lines, progress and metrics are kept
 IN_ONE_QUERY = 500  # values in a list, well below what databases take
 TRIM_EVERY = 1_000  # offsets between two looks at what is too old
+FORGOTTEN_AT_ONCE = 5_000  # offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,24 @@ class JobJournal:
             return last
 
         return await self._db.run(work)
+
+    async def forget(self, before: float) -> None:
+        """Log lines, progress and reported values that are older, of jobs that have ended; states and series stay."""
+        last = (0, "")
+        while found := await self._ended(before, last):
+            for created, job in found:
+                last = (created, job)
+                while await self._db.run(partial(_forget_some, job=job, before=before)):
+                    pass
+
+    async def _ended(self, before: float, last: tuple[int, str]) -> list[tuple[int, str]]:
+        """Some that were created before the time, those after `last`."""
+        j = t.jobs.c
+        beyond = or_(j.created > last[0], and_(j.created == last[0], j.id > last[1]))
+        query = select(j.created, j.id).where(j.created < round(before * 1_000_000), j.unfinished.is_(False), beyond)
+        async with self._db.read() as session:
+            rows = await session.execute(query.order_by(j.created, j.id).limit(IN_ONE_QUERY))
+        return [(int(row.created), str(row.id)) for row in rows]
 
     async def read(self, job: str, after: int, kinds: Collection[Kind], size: int) -> list[Event]:
         """At most `size` events after the offset, fewer when they are large."""
@@ -139,6 +159,20 @@ async def _last_offset(session: AsyncSession, job: str) -> int:
 
 
 async def _trim(session: AsyncSession, job: str, before: int) -> None:
+    await session.execute(delete(t.job_events).where(_chatter(job), t.job_events.c.number <= before))
+
+
+async def _forget_some(session: AsyncSession, job: str, before: float) -> bool:
+    """Whether there was any. A part at a time: jobs that run now want to write as well."""
     columns = t.job_events.c
-    chatter = columns.kind.in_(sorted(kind.value for kind in CHATTER))
-    await session.execute(delete(t.job_events).where(columns.job == job, columns.number <= before, chatter))
+    old = and_(_chatter(job), columns.time < before)
+    first = await session.scalar(select(func.min(columns.number)).where(old))
+    if first is None:
+        return False
+    await session.execute(delete(t.job_events).where(old, columns.number < first + FORGOTTEN_AT_ONCE))
+    return True
+
+
+def _chatter(job: str) -> ColumnElement[bool]:
+    columns = t.job_events.c
+    return and_(columns.job == job, columns.kind.in_(sorted(kind.value for kind in CHATTER)))

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.kit.database import Database
 from services.kit.errors import DomainError, InvalidArgument
 from services.kit.filters import parse_filter
+from services.trainer.jobs import journal as journals
 from services.trainer.jobs import requests as rq
 from services.trainer.jobs import transitions as tr
 from services.trainer.jobs.events import Event, Kind, LogLine, Metrics, StateChange
@@ -290,6 +291,33 @@ async def test_old_chatter_goes_and_states_stay(database: Database, records: Job
     assert told[0].kind is Kind.STATE
     assert told[1].offset > 1000
     assert await journal.last_offset("j1") == 2501
+
+
+async def test_lines_of_jobs_that_ended_long_ago_go_and_of_others_stay(
+    records: JobRecords, journal: JobJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr(journals, "IN_ONE_QUERY", 1)
+    for name in ("ended", "ended-late", "running"):
+        await records.create(_job(name), ("", ""))
+        said = [Event(10.0, 1, LogLine("early")), Event(11.0, 1, Metrics(1, {"loss": 0.5}))] * 4
+        await journal.append(name, [*said, Event(99.0, 1, LogLine("late"))])
+        if name != "running":
+            await records.change(name, lambda job: tr.cancel(job, 100.0, "ann", ""))
+    await records.create(_job("young", created=60.0), ("", ""))
+    await journal.append("young", [Event(61.0, 1, LogLine("young"))])
+
+    await journal.forget(before=50.0)
+    lines = {
+        name: [event.body.text for event in await journal.read(name, 0, {Kind.LOG}, 100)]  # type: ignore[union-attr]
+        for name in ("ended", "ended-late", "running", "young")
+    }
+    assert lines == {"ended": ["late"], "ended-late": ["late"], "running": ["early"] * 4 + ["late"], "young": ["young"]}
+    assert await journal.read("ended", 0, {Kind.METRICS}, 100) == []
+    assert len(await journal.read("ended", 0, {Kind.STATE}, 100)) == 2
+    points, _ = await journal.metrics(rq.ListMetrics(name="jobs/ended", metric="loss", page_size=10))
+    assert [point.value for point in points] == [0.5]
+    assert await journal.last_offset("ended") == 11
 
 
 async def test_series_have_the_latest_value_of_each_step(records: JobRecords, journal: JobJournal) -> None:

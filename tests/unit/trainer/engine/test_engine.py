@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from services.trainer.engine.attempt import Brought, Checkpointed, Evaluated, Go
 from services.trainer.engine.engine import Engine
 from services.trainer.engine.hearing import MOST_AT_ONCE, batches
 from services.trainer.engine.registering import Commit
+from services.trainer.engine.sweeping import Sweeper
 from services.trainer.jobs import transitions
 from services.trainer.jobs.capacity import Amount
 from services.trainer.jobs.events import Event
@@ -35,7 +37,7 @@ class Records:
     """One job in memory; `refuse` is raised by so many of the next changes."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.refused, self.lines = job, 0, list[Event]()
+        self.job, self.refused, self.lines, self.forgotten = job, 0, list[Event](), list[float]()
 
     async def get(self, _id: str) -> Job:
         return self.job
@@ -53,6 +55,9 @@ class Records:
     async def append(self, _id: str, events: Sequence[Event]) -> int:
         self.lines += events
         return len(self.lines)
+
+    async def forget(self, before: float) -> None:
+        self.forgotten.append(before)
 
 
 class Gateway:
@@ -179,6 +184,9 @@ class World:
         }
         return Engine(self.records, self.records, Hub(), **parts)  # type: ignore[arg-type]
 
+    def sweeper(self, journal_days: float = 0.0) -> Sweeper:
+        return Sweeper(self.records, self.records, self.blobs, journal_days)  # type: ignore[arg-type]
+
     async def run(self) -> Job:
         """The job after its attempt."""
         engine = self.engine()
@@ -293,8 +301,25 @@ async def test_what_a_job_has_left_is_removed_though_it_ended_while_it_waited(wo
 
 
 async def test_jobs_that_go_on_keep_what_they_have(world: World) -> None:
-    await world.engine().sweep()
+    await world.sweeper().sweep()
     assert world.blobs.keys
+
+
+async def test_old_lines_go_once_a_day(world: World) -> None:
+    now = time.time()
+    sweeper = world.sweeper(journal_days=90.0)
+    for _ in range(3):
+        await sweeper.sweep()
+    (before,) = world.records.forgotten
+    assert before == pytest.approx(now - 90 * 86_400, abs=60)
+    world.monkeypatch.setattr(time, "time", lambda: now + 90_000)
+    await sweeper.sweep()
+    assert len(world.records.forgotten) == 2
+
+
+async def test_lines_stay_for_ever_where_that_is_wanted(world: World) -> None:
+    await world.sweeper(journal_days=0.0).sweep()
+    assert not world.records.forgotten
 
 
 async def test_nobody_waits_for_words_that_nobody_hears() -> None:
