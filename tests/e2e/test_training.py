@@ -167,6 +167,8 @@ def test_a_gate_that_fails_keeps_the_version_back_and_says_why(client: Client, t
     assert (seen.state, seen.cause) == (State.STATE_FAILED, pb.CAUSE_GATE_FAILED)
     assert "is not to be released" in seen.message
     assert client.versions.get("gated", 1).labels["gate"] == "failed"
+    *_, last = client.jobs.watch(seen.name)
+    assert list(client.jobs.watch(seen.name, from_offset=last.offset, timeout=30)) == []
 
 
 def test_a_search_trains_with_the_best_of_its_trials(client: Client, tmp_path: Path) -> None:

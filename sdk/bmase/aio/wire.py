@@ -92,7 +92,10 @@ class Wire:
                         return
             except BmaseError as error:
                 broken = error
-            await asyncio.sleep(walk.broke(broken))
+            wait = walk.broke(broken)
+            if wait is None:
+                return
+            await asyncio.sleep(wait)
 
     async def close(self) -> None:
         """Ends all calls and the connection."""

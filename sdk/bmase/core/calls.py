@@ -47,7 +47,7 @@ class Listing(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Watch(Generic[Answer]):
-    """A stream that is opened again when it breaks.
+    """A stream that is opened again when it breaks. `ends`: one that the server closes has said all there will be.
 
     `again` gives the call that goes on after the last event, `restart` what to open when the server has forgotten so
     much that it cannot (None: the error is raised).
@@ -57,6 +57,7 @@ class Watch(Generic[Answer]):
     again: Callable[[Call[Answer], Answer], Call[Answer]] = lambda call, _event: call
     over: Callable[[Answer], bool] = lambda _event: False
     restart: Call[Answer] | None = None
+    ends: bool = False
 
 
 @dataclass(slots=True)
@@ -101,11 +102,14 @@ class Follow(Generic[Answer]):
         self._call = self._watch.again(self._call, event)
         return self._watch.over(event)
 
-    def broke(self, error: BmaseError | None) -> float:
-        """Seconds to wait before opening the stream again; raises what waiting does not help against.
+    def broke(self, error: BmaseError | None) -> float | None:
+        """Seconds to wait before opening the stream again, None: nothing more will come; raises what waiting does not
+        help against.
 
         That is: everything but outages and forgotten changes, a deadline that has passed, many failures in a row.
         """
+        if error is None and self._watch.ends:
+            return None
         if error is not None and error.reason == Reason.REVISION_GONE and self._begun and self._watch.restart:
             self._call = self._watch.restart
         elif isinstance(error, TimedOut) or not isinstance(error, Unavailable | None):

@@ -113,7 +113,7 @@ def watch(name: str, from_offset: int, kinds: Sequence[pb.WatchJobRequest.Kind])
         return Call(call.path, next_, pb.JobEvent, None)
 
     call = Call(SERVICE + "WatchJob", request, pb.JobEvent, None)
-    return Watch(call, again=again, over=lambda event: event.state.state in OVER)
+    return Watch(call, again=again, over=lambda event: event.state.state in OVER, ends=True)
 
 
 def metrics(name: str, metric: str, page_size: int) -> Listing[pb.MetricPoint]:

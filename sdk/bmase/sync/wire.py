@@ -90,7 +90,10 @@ class Wire:
                         return
             except BmaseError as error:
                 broken = error
-            time.sleep(walk.broke(broken))
+            wait = walk.broke(broken)
+            if wait is None:
+                return
+            time.sleep(wait)
 
     def close(self) -> None:
         """Ends all calls and the connection."""

@@ -11,7 +11,7 @@ import pytest
 from bmase import aio, connection, names, sync
 from bmase.aio import registry as aio_registry
 from bmase.aio import serving as aio_serving
-from bmase.core import deployments, registry, routes
+from bmase.core import deployments, jobs, registry, routes
 from bmase.core.calls import Backoff, Follow
 from bmase.core.registry import NewVersion
 from bmase.core.routes import Mirror, Override, RouteSpec, Sticky
@@ -236,11 +236,19 @@ def test_a_watch_of_a_deployment_ends_when_it_is_gone() -> None:
     assert follow.saw(deployment_pb2.Deployment(state=deployment_pb2.Deployment.STATE_GONE))
 
 
+def test_a_watch_of_a_job_ends_with_the_stream_and_one_of_routes_does_not() -> None:
+    """After the last event of a job there is nothing more to be told, not even its end."""
+    job = Follow(jobs.watch("1", 99, ()))
+    assert job.broke(None) is None
+    assert job.broke(Unavailable("down"))
+    assert Follow(routes.watch(None)).broke(None)
+
+
 def test_giving_up_after_many_failures_in_a_row_only() -> None:
     follow = Follow(routes.watch(None))
     failure = Unavailable("down")
     for _ in range(20):
-        assert follow.broke(failure) > 0
+        assert follow.broke(failure)
         follow.saw(route_pb2.WatchRoutesResponse())
     for _ in range(8):
         follow.broke(failure)
