@@ -69,13 +69,18 @@ class Registering:
         await asyncio.to_thread(below.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="register-", dir=below) as folder:
             made = await asyncio.to_thread(self._bring, job, Path(folder))
-            files = await asyncio.to_thread(lambda: made.files)
-            new = _new(job, made, parent)
-            stored = await self._registry.put(files)
-            await commit()
-            number = await self._registry.create(new, stored)
+            # The registry answers what it was asked before for some days only.
+            known = await self._registry.made_by(job.model, job.name) if job.committed else 0
+            number = known or await self._made(job, made, parent, commit)
             await self._refer(job, number, made.evidence / REFERENCE)
             return number
+
+    async def _made(self, job: Job, made: Made, parent: int, commit: Commit) -> int:
+        files = await asyncio.to_thread(lambda: made.files)
+        new = _new(job, made, parent)
+        stored = await self._registry.put(files)
+        await commit()
+        return await self._registry.create(new, stored)
 
     def _bring(self, job: Job, folder: Path) -> Made:
         made = Made(folder / "product", folder / "evidence")

@@ -89,6 +89,17 @@ class Registry:
         """Stores what it does not have yet, for a version that is created of it."""
         return [pb.File(path=s.path, digest=await self._put(s.local), role=s.role) for s in files]
 
+    async def made_by(self, model: str, job: str) -> int:
+        """The number of the model's version that the job has made; 0: there is none."""
+        request = pb.ListVersionsRequest(parent=f"models/{model}", filter=f'lineage.job="{job}"', page_size=1)
+        try:
+            answer = await _answered(self._stub.ListVersions(request, timeout=CALL_SECONDS))
+        except DomainError as error:
+            if error.reason is not Reason.MODEL_NOT_FOUND:
+                raise
+            return 0
+        return int(answer.versions[0].number) if answer.versions else 0
+
     async def create(self, new: NewVersion, files: Sequence[pb.File]) -> int:
         """The number of the version; the same one when it is asked the same again."""
         version = pb.Version(
