@@ -23,7 +23,7 @@ E2E_JOBS ?= 2
 # Not a part of `make test`, which is to end within half an hour.
 LONG := tests/integration/trainer/recipes tests/integration/trainer/lock/test_on_ray.py \
 	tests/integration/trainer/reproduce/test_as_a_job.py tests/integration/trainer/reproduce/test_training.py \
-	tests/e2e/test_closed_loop.py tests/e2e/test_cluster.py
+	tests/e2e/test_closed_loop.py tests/e2e/test_cluster.py tests/e2e/test_demo_again.py
 
 # Jobs take all there is of two cores: beside them, tests of faults would see these late.
 TRAINING := tests/e2e/test_training.py tests/e2e/test_training_faults.py
@@ -84,7 +84,7 @@ test-e2e: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## Tests of the whole suite, with r
 	@$(TESTS) -n $(E2E_JOBS) $(BY_FILE) tests/e2e $(LONG:%=--ignore=%) $(TRAINING:%=--ignore=%) $(ARGS)
 	@$(TESTS) -n $(E2E_JOBS) $(BY_FILE) $(TRAINING) $(ARGS)
 
-test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, a closed loop with no hand on it, a Ray cluster that loses a node
+test-long: $(DEV) $(EXAMPLE) $(VENV)/.runtime ## What takes minutes each: recipes against plain scripts, a closed loop with no hand on it, a Ray cluster that loses a node, the demo twice
 	@$(TESTS) $(LONG) $(ARGS)
 
 bench: $(DEV) $(VENV)/.runtime ## One benchmark: make bench BENCH=gateway|routes|switch|registry|judge|rollback|capture|drift|training|reproduce|import|ensemble|explain

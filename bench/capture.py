@@ -69,7 +69,7 @@ class Scene:
             yield intake
         finally:
             intake.process.resume()
-            intake.stop()
+            intake.close()
             self._until(0)
 
     def _until(self, members: int) -> None:

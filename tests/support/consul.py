@@ -84,4 +84,4 @@ class Consul:
         return self if self.process.alive else self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()

@@ -121,9 +121,9 @@ class Gateway:
         self.process.start().wait_port(self.control_port)
         return self
 
-    def stop(self) -> None:
-        self.process.stop()
-        self.envoy.stop()
+    def close(self) -> None:
+        self.process.kill()
+        self.envoy.kill()
 
     def admin(self, path: str) -> str:
         """A page of Envoy's admin interface, empty while there is none."""
@@ -177,11 +177,11 @@ class Platform:
         self.gateway.start()
         return self
 
-    def stop(self) -> None:
-        self.gateway.stop()
+    def close(self) -> None:
+        self.gateway.close()
         for triton in self.nodes.values():
-            triton.stop()
-        self.consul.stop()
+            triton.kill()
+        self.consul.kill()
 
     def introduce(self) -> None:
         """Writes the addresses of the nodes, as their agents do."""

@@ -112,7 +112,8 @@ class Hdfs:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        for process in (*self.datanodes, self.namenode):
+            process.kill()
 
 
 _COMMON: Mapping[str, object] = {

@@ -55,7 +55,8 @@ class Intake:
         self.process.start().wait_port(self.port)
         return self
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """In good order: the gateway is to find none from now on."""
         self.process.stop()
 
     def arrived(self) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ class Registry:
         """Ends it for good."""
         if self._channel is not None:
             self._channel.close()
-        self.process.stop()
+        self.process.kill()
 
     def __enter__(self) -> Registry:
         return self.start()

@@ -137,4 +137,4 @@ class SeaweedFS:
         return self if self.process.alive else self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()

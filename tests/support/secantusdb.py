@@ -51,4 +51,4 @@ class SecantusDB:
         return self if self.process.alive else self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()

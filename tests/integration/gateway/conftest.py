@@ -33,7 +33,7 @@ def _running(folder: Path, **settings: object) -> Iterator[Platform]:
         made.gateway.set_route("lin", {1: 90, 2: 10})
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture

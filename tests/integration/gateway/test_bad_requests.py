@@ -36,8 +36,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform,
         platform.show("lin", percent=0, judged=True, slow_ms=200.0)
         yield platform, intake
     finally:
-        intake.stop()
-        platform.stop()
+        intake.close()
+        platform.close()
 
 
 @pytest.fixture

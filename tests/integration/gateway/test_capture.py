@@ -42,8 +42,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, 
         platform.show("lin", percent=100)
         yield platform, intake
     finally:
-        intake.stop()
-        platform.stop()
+        intake.close()
+        platform.close()
 
 
 @pytest.fixture

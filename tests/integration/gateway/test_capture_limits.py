@@ -29,7 +29,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
         made.show("lin", judged=True)
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def intake(platform: Platform, tmp_path: Path) -> Iterator[Intake]:
         eventually(lambda: platform.gateway.stat("cluster.monitor-pairs.membership_healthy") == 1, "it is found")
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 def test_no_bad_request_is_lost_and_pairs_are_bounded(platform: Platform, intake: Intake) -> None:

@@ -36,5 +36,5 @@ def test_the_gateway_shows_the_token_and_keeps_it_out_of_files(tmp_path: Path) -
         assert written
         assert not [file for file in written if TOKEN.encode() in file.read_bytes()]
     finally:
-        intake.stop()
-        platform.stop()
+        intake.close()
+        platform.close()

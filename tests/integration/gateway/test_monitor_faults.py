@@ -31,7 +31,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         made.gateway.set_route("lin", {1: 50, 2: 50})
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def intake(platform: Platform, tmp_path: Path, request: pytest.FixtureRequest) -
         )
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_large_tensors_are_not_held_back_by_it(platform: Platform, tmp_path: Pat
         assert platform.gateway.stat("access_logs.open_telemetry_access_log.pairs.logs_dropped") > dropped
     finally:
         intake.process.resume()
-        intake.stop()
+        intake.close()
 
 
 def test_there_is_none(platform: Platform) -> None:

@@ -31,7 +31,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, certificates: Certificate
     made = Platform(folder, nodes=(), token=TOKEN, **files)
     made.gateway.start()
     yield made
-    made.stop()
+    made.close()
 
 
 def credentials(ca: Path) -> grpc.ChannelCredentials:

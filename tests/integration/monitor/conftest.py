@@ -22,7 +22,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         made.gateway.set_route(MODEL, {1: 90, 2: 10})
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def monitor(platform: Platform) -> Iterator[Monitor]:
         made.start().lead()
         yield made
     finally:
-        made.process.stop()
+        made.process.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -142,8 +142,8 @@ class NodeBench:
             task.cancel()
 
     async def stop(self) -> None:
-        await asyncio.to_thread(self.agent.stop)
-        await asyncio.to_thread(self.triton.stop)
+        await asyncio.to_thread(self.agent.kill)
+        await asyncio.to_thread(self.triton.kill)
 
     async def desire(self, *models: Desired) -> None:
         """The node shall run exactly these."""

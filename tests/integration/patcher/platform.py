@@ -151,7 +151,7 @@ class Platform:
         for channel in self._channels:
             await channel.close()
         for process in (self.patcher, self.registry):
-            await asyncio.to_thread(process.stop)
+            await asyncio.to_thread(process.kill)
 
     async def reachable(self) -> None:
         """Waits until the patcher answers."""

@@ -38,7 +38,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         made.gateway.set_route("lin", {1: 100, 2: 0})
         yield made
     finally:
-        made.stop()
+        made.close()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def stub(platform: Platform, store: SecantusDB) -> Iterator[Stub]:
         with monitor.stub() as made:
             yield made
     finally:
-        monitor.process.stop()
+        monitor.process.kill()
 
 
 def over_grpc(address: str, x: np.ndarray, name: str, version: str = "") -> None:

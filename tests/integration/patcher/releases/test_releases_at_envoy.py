@@ -32,7 +32,7 @@ def gateway(consul_server: ConsulServer, tmp_path_factory: pytest.TempPathFactor
     try:
         yield gateway.start()
     finally:
-        gateway.stop()
+        gateway.close()
 
 
 @pytest.fixture
