@@ -29,7 +29,7 @@ def _running(folder: Path) -> Iterator[Suite]:
     try:
         yield made.up()
     finally:
-        made.down()
+        made.end()
         shutil.rmtree(folder / "data" / "registry", ignore_errors=True)
 
 

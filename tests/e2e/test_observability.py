@@ -77,7 +77,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[S
     try:
         yield made.up()
     finally:
-        made.down()
+        made.end()
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     try:
         yield made.up()
     finally:
-        made.down()
+        made.end()
 
 
 @pytest.fixture(scope="module")
