@@ -15,7 +15,7 @@ from services.trainer.engine.attempt import Logged, Progressed, Said
 from services.trainer.jobs.events import LONGEST_LINE
 from services.trainer.jobs.state import legible
 
-EVERY = 0.4  # seconds between two sendings: each costs CPU that a training on the same node could have
+EVERY = 1.0  # seconds between two sendings: each costs CPU that a training on the same node could have
 MOST = 10_000  # waiting; log lines beyond are dropped and counted, as a job that prints in a loop harms only itself
 
 Send = Callable[[Sequence[Said]], None]
@@ -28,6 +28,7 @@ class Teller:
         self._send = send
         self._waiting: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
         self._dropped = 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="teller", daemon=True)
         self._thread.start()
 
@@ -41,6 +42,7 @@ class Teller:
     def close(self) -> None:
         """Returns when everything was sent."""
         self._waiting.put(None)
+        self._closing.set()
         self._thread.join()
 
     def _work(self) -> None:
@@ -50,7 +52,7 @@ class Teller:
                 self._send(latest_progress(gathered))
             if ended:
                 return
-            time.sleep(EVERY)
+            self._closing.wait(EVERY)
 
     def _gather(self) -> tuple[list[Said], bool]:
         found: list[Said] = []
