@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -15,6 +16,37 @@ from bmase.training.torch import load, prepare, state
 from torch import distributed, nn
 
 ROWS = 2048
+TURN = 2.0  # seconds
+PATIENCE = 300.0
+
+
+class Turns:
+    """Two runs that train in turns, in a folder of theirs: while one does, the other waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mine = (folder / "turn").open("a")
+        self._until = 0.0
+
+    def meet(self, where: str) -> None:
+        """Both have come here."""
+        (self._folder / f"{where}-{os.getpid()}").touch()
+        until = time.monotonic() + PATIENCE
+        while len(list(self._folder.glob(f"{where}-*"))) < 2:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the other run has not {where}")
+            time.sleep(0.05)
+
+    def take(self) -> None:
+        """Goes on, if need be when the other one's turn is over."""
+        if time.monotonic() >= self._until:
+            self.leave()
+            time.sleep(0.02)
+            fcntl.flock(self._mine, fcntl.LOCK_EX)
+            self._until = time.monotonic() + TURN
+
+    def leave(self) -> None:
+        fcntl.flock(self._mine, fcntl.LOCK_UN)
 
 
 def main(run: training.Run) -> None:
@@ -37,8 +69,13 @@ def main(run: training.Run) -> None:
         load(model, optimizer, saved.state["training"])
     first, steps, every = saved.step if saved else 0, int(run.parameters["steps"]), int(run.parameters["every"])
     each = 64 // run.world_size
+    turns = Turns(Path(run.parameters["turns"])) if run.parameters["turns"] and run.rank == 0 else None
     seconds, began = [], time.time()
+    if turns:
+        turns.meet("begun")
     for step in range(first + 1, steps + 1):
+        if turns:
+            turns.take()
         begun = time.perf_counter()
         at = ((step * run.world_size + run.rank) * each) % ROWS
         loss = nn.functional.cross_entropy(model(images[at : at + each]), labels[at : at + each])
@@ -49,6 +86,9 @@ def main(run: training.Run) -> None:
         if step % every == 0:
             run.checkpoint(step, {"training": state(model, optimizer)})
         seconds.append(time.perf_counter() - begun)
+    if turns:
+        turns.leave()
+        turns.meet("ended")
     run.finish(_product(run, network, {"seconds": seconds, "began": began}))
 
 
@@ -66,7 +106,7 @@ def _product(run: training.Run, network, figures):
 class Plain:
     """What torchrun alone gives the same loop: nothing is told, and a checkpoint is a file, written while it waits."""
 
-    def __init__(self, out: Path, parameters: dict[str, int]) -> None:
+    def __init__(self, out: Path, parameters: dict[str, int | str]) -> None:
         self.rank, self.world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         self.first, self.threads, self.seed = self.rank == 0, 1, 0
         self.parameters, self.folder = parameters, out / str(self.rank)
@@ -89,4 +129,5 @@ class Plain:
 if __name__ == "__main__":
     if int(os.environ["WORLD_SIZE"]) > 1:
         distributed.init_process_group("gloo")
-    main(Plain(Path(sys.argv[1]), {"steps": int(sys.argv[2]), "every": int(sys.argv[3])}))
+    out, steps, every, turns = sys.argv[1:]
+    main(Plain(Path(out), {"steps": int(steps), "every": int(every), "turns": turns}))
