@@ -115,10 +115,12 @@ def test_weights_are_not_confirmed_while_envoy_is_away(own_platform: Platform) -
 
 @pytest.mark.parametrize("how", ["suspend", "kill"])
 def test_a_node_that_hangs_or_dies_leaves_the_rotation(own_platform: Platform, how: str) -> None:
+    blue = own_platform.nodes["blue"]
+    if not blue.process.alive:  # Triton's Python backend at times aborts (lock_exception) some time after it was frozen
+        blue.start(["lin"])
     own_platform.place("pair", {1: ["blue", "green"]})
     own_platform.gateway.set_route("pair", {1: 1})
     own_platform.gateway.set_weights("lin", {2: 1})
-    blue = own_platform.nodes["blue"]
     with (
         Load(own_platform.gateway.address, "pair", SAME) as pair,
         Load(own_platform.gateway.address, "lin", SAME) as other,

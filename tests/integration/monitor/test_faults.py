@@ -97,7 +97,7 @@ def test_two_gateways_are_one_traffic(platform: Platform, leading: Monitor) -> N
         eventually(lambda: counted(leading, "two") == one.sent + two.sent, "both are counted")
         assert leading.end("two").evidence.lost_events == 0
     finally:
-        second.stop()
+        second.close()
         platform.delete("bmase/gateways/second-gateway")
 
 

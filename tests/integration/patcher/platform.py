@@ -220,7 +220,11 @@ class Platform:
         """Takes everything out of service."""
         listed = (await self.deployments.ListDeployments(pb.ListDeploymentsRequest())).deployments
         for deployment in listed:
-            await self.deployments.DeleteDeployment(pb.DeleteDeploymentRequest(name=deployment.name, force=True))
+            try:
+                await self.deployments.DeleteDeployment(pb.DeleteDeploymentRequest(name=deployment.name, force=True))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:  # it was leaving when it was listed
+                    raise
         for deployment in listed:
             await self.reaches(deployment.model.removeprefix("models/"), deployment.version, State.STATE_GONE)
 

@@ -93,7 +93,7 @@ async def test_a_standby_answers_and_takes_over(platform: Platform, nodes: dict[
     standby.start()
     try:
         async with grpc.aio.insecure_channel(address) as channel:
-            await asyncio.wait_for(channel.channel_ready(), 20)
+            await asyncio.wait_for(channel.channel_ready(), 60)
             deployments = DeploymentServiceStub(channel)
             asked = pb.Deployment(name=f"models/double/deployments/{number}", replicas=1)
             await deployments.CreateDeployment(pb.CreateDeploymentRequest(deployment=asked))
@@ -215,7 +215,7 @@ async def test_another_database_takes_nothing_down_until_somebody_says_so(
     other.start()
     try:
         async with grpc.aio.insecure_channel(address) as channel:
-            await asyncio.wait_for(channel.channel_ready(), 20)
+            await asyncio.wait_for(channel.channel_ready(), 60)
             deployments = DeploymentServiceStub(channel)
 
             async def refuses() -> str:
