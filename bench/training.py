@@ -70,7 +70,9 @@ def together(turns: Path, one: Run, other: Run, *, second_first: bool) -> tuple[
         runs: list[Future[dict[str, Any]]] = []
         for each in (other, one) if second_first else (one, other):
             runs.append(pool.submit(each))
-            while not (list(turns.glob("begun-*")) or runs[0].done()):
+            while not list(turns.glob("begun-*")):
+                if runs[0].done():
+                    runs[0].result()  # it has failed
                 time.sleep(0.1)
         first, second = (run.result() for run in runs)
     return (second, first) if second_first else (first, second)

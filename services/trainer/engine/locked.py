@@ -11,7 +11,6 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from services.trainer import environments
@@ -26,8 +25,6 @@ from services.trainer.reproduce.packages import Lock
 INSIDE = "services.trainer.engine.inside"
 _OTHERS = frozenset({INSTALLER_HOME, "PYTHONHOME", "VIRTUAL_ENV"})
 
-Tell = Callable[[str], None]
-
 
 def place(lock: Lock, root: Path) -> Path:
     """One folder for each content: unlike a recorded lock, this one knows packages by nothing but their archives."""
@@ -36,7 +33,7 @@ def place(lock: Lock, root: Path) -> Path:
     return root / f"job-{digest.removeprefix('sha256:')[:32]}"
 
 
-def prepared(lock: Lock, root: Path, tell: Tell) -> Path:
+def prepared(lock: Lock, root: Path, tell: environments.Tell) -> Path:
     """The interpreter of the environment, checked; raises what `reproduce.environment.build` does."""
     target = place(lock, root)
     with environments.one_at_a_time(target, tell):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from services.trainer.engine.attempt import Logged, Progressed, Said
+from services.trainer.engine.attempt import Checkpointed, Logged, Progressed, Said
 from services.trainer.jobs.events import LONGEST_LINE
 from services.trainer.jobs.state import legible
 
@@ -28,7 +28,7 @@ class Teller:
         self._send = send
         self._waiting: queue.SimpleQueue[Said | None] = queue.SimpleQueue()
         self._dropped = 0
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="teller", daemon=True)
         self._thread.start()
 
@@ -38,11 +38,13 @@ class Teller:
             self._dropped += 1
             return
         self._waiting.put(said)
+        if isinstance(said, Checkpointed):  # what nobody knows of is lost with this process
+            self._hurry.set()
 
     def close(self) -> None:
         """Returns when everything was sent."""
         self._waiting.put(None)
-        self._closing.set()
+        self._hurry.set()
         self._thread.join()
 
     def _work(self) -> None:
@@ -52,7 +54,8 @@ class Teller:
                 self._send(latest_progress(gathered))
             if ended:
                 return
-            self._closing.wait(EVERY)
+            self._hurry.wait(EVERY)
+            self._hurry.clear()
 
     def _gather(self) -> tuple[list[Said], bool]:
         found: list[Said] = []

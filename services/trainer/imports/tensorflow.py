@@ -1,5 +1,5 @@
-"""An environment for TensorFlow, which shares its dependencies with nothing else: made by uv at its first use, then
-kept.
+"""An environment for TensorFlow, which shares its dependencies with nothing else: made by uv at its first use, and
+kept while it is used.
 """
 
 from __future__ import annotations

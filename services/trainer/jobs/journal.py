@@ -53,19 +53,21 @@ class JobJournal:
         return await self._db.run(work)
 
     async def forget(self, before: float) -> None:
-        """Log lines, progress and reported values that are older, of jobs that have ended; states and series stay."""
+        """Log lines, progress and reported values of jobs that ended earlier; states and series stay."""
         last = (0, "")
         while found := await self._ended(before, last):
             for created, job in found:
                 last = (created, job)
-                while await self._db.run(partial(_forget_some, job=job, before=before)):
+                while await self._db.run(partial(_forget_some, job=job)):
                     pass
 
     async def _ended(self, before: float, last: tuple[int, str]) -> list[tuple[int, str]]:
-        """Some that were created before the time, those after `last`."""
-        j = t.jobs.c
+        """Some of the jobs whose last event is older, those after `last`."""
+        j, e = t.jobs.c, t.job_events.c
         beyond = or_(j.created > last[0], and_(j.created == last[0], j.id > last[1]))
-        query = select(j.created, j.id).where(j.created < round(before * 1_000_000), j.unfinished.is_(False), beyond)
+        end = and_(e.job == j.id, e.number == j.last_offset, e.time < before)
+        query = select(j.created, j.id).join(t.job_events, end)
+        query = query.where(j.created < round(before * 1_000_000), j.unfinished.is_(False), beyond)
         async with self._db.read() as session:
             rows = await session.execute(query.order_by(j.created, j.id).limit(IN_ONE_QUERY))
         return [(int(row.created), str(row.id)) for row in rows]
@@ -162,14 +164,13 @@ async def _trim(session: AsyncSession, job: str, before: int) -> None:
     await session.execute(delete(t.job_events).where(_chatter(job), t.job_events.c.number <= before))
 
 
-async def _forget_some(session: AsyncSession, job: str, before: float) -> bool:
+async def _forget_some(session: AsyncSession, job: str) -> bool:
     """Whether there was any. A part at a time: jobs that run now want to write as well."""
-    columns = t.job_events.c
-    old = and_(_chatter(job), columns.time < before)
-    first = await session.scalar(select(func.min(columns.number)).where(old))
+    number = t.job_events.c.number
+    first = await session.scalar(select(func.min(number)).where(_chatter(job)))
     if first is None:
         return False
-    await session.execute(delete(t.job_events).where(old, columns.number < first + FORGOTTEN_AT_ONCE))
+    await session.execute(delete(t.job_events).where(_chatter(job), number < first + FORGOTTEN_AT_ONCE))
     return True
 
 

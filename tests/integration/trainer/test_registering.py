@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,23 +17,15 @@ from tests.support.registry import Registry
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    made = Registry(tmp_path)
-    try:
-        yield made.start()
-    finally:
-        made.close()
-
-
-async def test_the_version_of_a_job_is_found_by_its_name_and_no_other(registry: Registry, tmp_path: Path) -> None:
-    async with grpc.aio.insecure_channel(registry.address) as channel:
-        asked = Asked(channel)
-        assert await asked.made_by("digits", "jobs/1") == 0, "there is no such model yet"
-        for number in (1, 2):
-            (tmp_path / "model.onnx").write_bytes(affine(float(number)).SerializeToString())
-            files = await asked.put(collect([tmp_path / "model.onnx"]))
-            lineage = pb.Lineage(source="train", job=f"jobs/{number}")
-            new = NewVersion("digits", "", {}, lineage, {}, request_id=f"{number}-version")
-            assert await asked.create(new, files) == number
-        assert [await asked.made_by("digits", f"jobs/{number}") for number in (1, 2, 3)] == [1, 2, 0]
+async def test_the_version_of_a_job_is_found_by_its_name_and_no_other(tmp_path: Path) -> None:
+    with Registry(tmp_path) as registry:
+        async with grpc.aio.insecure_channel(registry.address) as channel:
+            asked = Asked(channel)
+            assert await asked.made_by("digits", "jobs/1") == 0, "there is no such model yet"
+            for number in (1, 2):
+                (tmp_path / "model.onnx").write_bytes(affine(float(number)).SerializeToString())
+                files = await asked.put(collect([tmp_path / "model.onnx"]))
+                lineage = pb.Lineage(source="train", job=f"jobs/{number}")
+                new = NewVersion("digits", "", {}, lineage, {}, request_id=f"{number}-version")
+                assert await asked.create(new, files) == number
+            assert [await asked.made_by("digits", f"jobs/{number}") for number in (1, 2, 3)] == [1, 2, 0]

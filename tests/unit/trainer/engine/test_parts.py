@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import queue
 import shutil
 import sys
 import tarfile
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,19 @@ from bmase.training import Cases, Product
 from onnx import TensorProto, helper
 
 from services.kit.errors import DomainError, InvalidArgument
-from services.trainer.engine import calling, cases, inherited, packing
+from services.trainer.engine import calling, cases, inherited, packing, telling
 from services.trainer.engine.assignment import Assignments, unpack_bundle
-from services.trainer.engine.attempt import Failed, Logged, Measured, Progressed, Said, read_line, write_line
+from services.trainer.engine.attempt import (
+    Checkpointed,
+    Failed,
+    Kept,
+    Logged,
+    Measured,
+    Progressed,
+    Said,
+    read_line,
+    write_line,
+)
 from services.trainer.engine.checkpoints import copied
 from services.trainer.engine.model import BATCH, OnnxModel, joined
 from services.trainer.engine.telling import Teller, told
@@ -161,6 +173,25 @@ def test_lines_that_are_printed_are_told_whole_and_of_progress_the_last_word() -
     progress = [each.step for each in sent if isinstance(each, Progressed)]
     assert progress[-1] == 99
     assert len(progress) < 20
+
+
+def test_a_checkpoint_is_told_at_once_and_so_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "EVERY", 600.0)
+    told_of = queue.SimpleQueue[Said]()
+
+    def send(said: Sequence[Said]) -> None:
+        for each in said:
+            told_of.put(each)
+
+    teller = Teller(send)
+    teller.tell(Progressed(step=1))
+    assert told_of.get(timeout=30) == Progressed(step=1)
+    teller.tell(Progressed(step=2))
+    teller.tell(Checkpointed(kept=Kept(key="k", digest="d")))
+    assert [told_of.get(timeout=30).kind for _ in range(2)] == ["progressed", "checkpointed"]
+    teller.tell(Progressed(step=3))
+    teller.close()
+    assert told_of.get(timeout=30) == Progressed(step=3)
 
 
 def test_an_error_is_told_with_where_in_the_users_code_it_happened(tmp_path: Path) -> None:
